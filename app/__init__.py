@@ -1,0 +1,1 @@
+"""The desk: page, session, store and worker. Runs without torch."""

@@ -1,0 +1,127 @@
+"""How many seconds a piece of text will take at a setting of the dial, on this machine.
+
+Pure sums over measured figures: the catalogue's (NFE per token of each stop), the start-up measurement's (seconds per
+forward of each stop) and, once jobs have finished, how far off earlier predictions were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from model.catalog import Entry, Stop
+from model.contract import Dial, Ready
+
+FORWARD_OVERHEAD_TOKENS = 30
+"""A forward of n tokens costs as much as n + this many parts: one of 16 tokens 1.5 times one of a single token."""
+
+SMOOTHING = 0.4
+"""Weight of the newest finished job in a correction."""
+
+WIDEST = 4.0
+"""A single job moves a prediction by no more than this factor: the machine may have been asleep in between."""
+
+Key = str | Dial
+"""What a correction belongs to: a named stop, or a hand-made setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """Measured seconds over predicted seconds, per stop, exponentially smoothed. 1 where nothing is known yet."""
+
+    factors: Mapping[Key, float] = field(default_factory=dict)
+
+    def factor(self, key: Key) -> float:
+        return self.factors.get(key, 1.0)
+
+    def learned(self, key: Key, *, predicted: float, measured: float) -> Corrections:
+        """With one more finished job; predicted: without any correction. Both in seconds; 0 teaches nothing."""
+        if predicted <= 0.0 or measured <= 0.0:
+            return self
+        ratio = min(max(measured / predicted, 1.0 / WIDEST), WIDEST)
+        known = self.factors.get(key)
+        factor = ratio if known is None else known + SMOOTHING * (ratio - known)
+        return Corrections({**self.factors, key: factor})
+
+
+def key_of(entry: Entry, dial: Dial, stop_name: str | None) -> Key:
+    """The stop's name while the dial stands there; temperature and nucleus may differ, they cost nothing."""
+    stop = _named(entry, dial, stop_name)
+    return stop.name if stop else dial
+
+
+def tokens_for(entry: Entry, words: int) -> int:
+    """Tokens that this many words take, on average."""
+    return math.ceil(words * entry.tokens_per_word)
+
+
+def seconds_to_write(
+    entry: Entry, ready: Ready, dial: Dial, stop_name: str | None, *, prompt_tokens: int, words: int
+) -> float:
+    """Seconds for reading the prompt and writing the words, before any correction. ready.speeds must not be empty."""
+    reading = prompt_tokens / ready.prefill_tokens_per_second if ready.prefill_tokens_per_second > 0 else 0.0
+    forwards = tokens_for(entry, words) * forwards_per_token(entry, dial, stop_name)
+    return reading + forwards * seconds_per_forward(entry, ready, dial, stop_name)
+
+
+def forwards_per_token(entry: Entry, dial: Dial, stop_name: str | None) -> float:
+    """NFE per token: measured for a named stop, else reckoned from the settings and the nearest stop of its rule."""
+    if stop := _named(entry, dial, stop_name):
+        return stop.nfe_per_token
+    if dial.block_size == 1:
+        return 1.0
+    alike = _nearest([stop for stop in entry.stops if stop.dial.rule == dial.rule], dial)
+    if dial.rule == "verified":
+        return alike.nfe_per_token if alike else 1.0
+    most = _most_forwards(dial)
+    if dial.rule == "threshold" and alike:
+        # Sure blocks need fewer steps than they may take; how many fewer was measured at the stop.
+        return most * min(1.0, alike.nfe_per_token / _most_forwards(alike.dial))
+    return most
+
+
+def seconds_per_forward(entry: Entry, ready: Ready, dial: Dial, stop_name: str | None) -> float:
+    """Measured at start-up for a named stop, else scaled from the nearest one by the width of a forward."""
+    measured = {speed.stop: speed.seconds_per_forward for speed in ready.speeds}
+    stop = _named(entry, dial, stop_name)
+    if stop and stop.name in measured:
+        return measured[stop.name]
+    near = _nearest([stop for stop in entry.stops if stop.name in measured], dial)
+    if near is None:
+        return max(measured.values())
+    return measured[near.name] * _width(dial) / _width(near.dial)
+
+
+def _named(entry: Entry, dial: Dial, stop_name: str | None) -> Stop | None:
+    for stop in entry.stops:
+        if stop.name == stop_name and _shape(stop.dial) == _shape(dial):
+            return stop
+    return None
+
+
+def _shape(dial: Dial) -> tuple[int, int, str, float]:
+    return dial.block_size, dial.steps, dial.rule, dial.threshold
+
+
+def _nearest(stops: list[Stop], dial: Dial) -> Stop | None:
+    """The stop most like the dial: same rule first, then the nearest block size, threshold and steps."""
+    return min(
+        stops,
+        key=lambda stop: (
+            stop.dial.rule != dial.rule,
+            abs(math.log2(stop.dial.block_size / dial.block_size)),
+            abs(stop.dial.threshold - dial.threshold),
+            abs(stop.dial.steps - dial.steps),
+        ),
+        default=None,
+    )
+
+
+def _most_forwards(dial: Dial) -> float:
+    """Per token, of an unverified block: its denoising steps and the commit; the first slot is known without a step."""
+    return (min(dial.steps, dial.block_size - 1) + 1) / dial.block_size
+
+
+def _width(dial: Dial) -> int:
+    return FORWARD_OVERHEAD_TOKENS + dial.block_size

@@ -1,0 +1,239 @@
+"""The desk in a browser: our own page on Gradio's server.
+
+Turns requests into verbs of the session and its events into a stream; decides nothing about writing. The page itself
+is assets/desk.html with its style sheet and scripts; why it is not made of Gradio's components: docs/page-decision.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from gradio import Server
+from starlette.concurrency import run_in_threadpool
+
+from app.export import file_name, to_markdown
+from app.guard import Guard
+from app.session import Refused, Session, Subscription
+from app.store import InvalidValue, NotFound, StaleDocument, StaleRevision, StoreError
+from app.verbs import VERBS, BadRequest, Fields, Json, card_json, outline_json, section_json, state_json
+from model.catalog import UnknownStop
+from model.contract import InvalidSetting
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
+"""The kinds of file under assets/ that a browser may have."""
+
+PICTURES_PER_SECOND = 15
+BEAT_SECONDS = 10.0
+"""A comment goes out after so much silence, so that a dead connection is noticed on either side."""
+
+POLL_SECONDS = 1.0
+MAX_BODY = 16 * 1024 * 1024
+MAX_TABS = 200
+
+
+def build_page(session: Session, *, names: Iterable[str] = ()) -> Server:
+    """The server of the page, ready to launch.
+
+    names: host names it answers to beside this machine's own; needed behind a proxy on the same machine only.
+    """
+    space = os.environ.get("SPACE_HOST", "")
+    page = Server(title="Galley", docs_url=None, redoc_url=None, openapi_url=None)
+    page.add_middleware(Guard, names=[*names, *filter(None, [space])], embedded=bool(space))
+    page.include_router(_files())
+    page.include_router(_desk(session, page.stop_event))
+
+    def documents() -> list[dict[str, Any]]:
+        """The list of documents."""
+        return [card_json(card) for card in session.documents()]
+
+    def section_text(section_id: int) -> str:
+        """The text of one section."""
+        return session.section(section_id).text
+
+    page.api(documents, name="documents", queue=False)
+    page.api(section_text, name="section_text", queue=False)
+    return page
+
+
+def _files() -> APIRouter:
+    """The page itself. In front of Gradio's own routes of the same names."""
+    files = APIRouter()
+
+    @files.api_route("/", methods=["GET", "HEAD"])
+    def desk(request: Request) -> Response:
+        return _file("desk.html", request)
+
+    @files.get("/assets/{name}")
+    def asset(name: str, request: Request) -> Response:
+        return _file(name, request)
+
+    @files.get("/favicon.ico")
+    def icon(request: Request) -> Response:
+        return _file("icon.svg", request)
+
+    return files
+
+
+def _desk(session: Session, stop: asyncio.Event) -> APIRouter:
+    """What the page asks for. stop: set when the server is closed."""
+    desk = APIRouter(prefix="/desk")
+    tabs = anyio.CapacityLimiter(MAX_TABS)
+
+    @desk.get("/state")
+    def state() -> Response:
+        return _attempt(lambda: state_json(session))
+
+    @desk.get("/events")
+    async def events() -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        stream = event_stream(session.subscribe(), stop, tabs)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    @desk.post("/verb/{name}")
+    async def verb(name: str, request: Request) -> Response:
+        if name not in VERBS:
+            return _refused(404, "NotFound", "The desk has no such verb.")
+        try:
+            given = Fields(await _body(request))
+        except BadRequest as error:
+            return _refused(400, "BadRequest", str(error))
+        return await run_in_threadpool(_attempt, lambda: VERBS[name](session, given))
+
+    @desk.get("/export/{name}")
+    def export(name: str) -> Response:
+        number = name.removesuffix(".md")
+        if not (name.endswith(".md") and number.isascii() and number.isdigit() and len(number) < 19):
+            return _refused(404, "NotFound", "There is no such document.")
+        try:
+            document = session.document(int(number))
+        except StoreError as error:
+            return _refused(404 if isinstance(error, NotFound) else 503, type(error).__name__, str(error))
+        called = quote(file_name(document.title))
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{called}", "Cache-Control": "no-store"}
+        return Response(to_markdown(document), media_type="text/markdown", headers=headers)
+
+    return desk
+
+
+# ----------------------------------------------------------------------------------------------------------- events
+
+
+async def event_stream(
+    subscription: Subscription, stop: asyncio.Event, tabs: anyio.CapacityLimiter
+) -> AsyncIterator[str]:
+    """The events of one tab. Ends with the server or with the tab, and then frees the subscription.
+
+    After a picture of the live block it waits: newer pictures replace the one that is due meanwhile, all else keeps its
+    place, so the last picture always arrives.
+    """
+    try:
+        yield ": open\n\n"
+        last_sent, next_picture = time.monotonic(), 0.0
+        while not stop.is_set():
+            if (pause := next_picture - time.monotonic()) > 0:
+                await asyncio.sleep(pause)
+            event = await anyio.to_thread.run_sync(subscription.get, POLL_SECONDS, limiter=tabs, abandon_on_cancel=True)
+            now = time.monotonic()
+            if event is not None:
+                if event["type"] == "step":
+                    next_picture = now + 1 / PICTURES_PER_SECOND
+                last_sent = now
+                yield f"data: {_dumps(event)}\n\n"
+            elif now - last_sent >= BEAT_SECONDS:
+                last_sent = now
+                yield ": beat\n\n"
+            elif subscription.closed:
+                return
+    finally:
+        subscription.close()
+
+
+# ---------------------------------------------------------------------------------------------------------- answers
+
+
+def _attempt(verb: Callable[[], Json]) -> Response:
+    """The verb's answer, or its refusal with a sentence. What nobody foresaw stays loud."""
+    try:
+        return _json(verb())
+    except StaleRevision as error:
+        sides = {"mine": error.mine, "theirs": section_json(error.theirs)}
+        return _refused(409, "StaleRevision", str(error), sides)
+    except StaleDocument as error:
+        sides = {"mine": error.mine, "theirs": outline_json(error.theirs)}
+        return _refused(409, "StaleDocument", str(error), sides)
+    except NotFound as error:
+        return _refused(404, "NotFound", str(error))
+    except (BadRequest, InvalidSetting, InvalidValue, UnknownStop) as error:
+        return _refused(400, type(error).__name__, str(error))
+    except Refused as error:
+        return _refused(422, "Refused", str(error))
+    except StoreError as error:
+        return _refused(503, type(error).__name__, str(error))
+
+
+def _refused(status: int, error: str, sentence: str, sides: Json | None = None) -> Response:
+    return _json({"error": error, "sentence": sentence, **(sides or {})}, status)
+
+
+def _json(value: Json, status: int = 200) -> Response:
+    return Response(_dumps(value), status, {"Cache-Control": "no-store"}, "application/json")
+
+
+def _dumps(value: Any) -> str:
+    """JSON that every browser reads: a number it has no word for becomes null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+async def _body(request: Request) -> Json:
+    """The request's JSON object. Raises BadRequest."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise BadRequest(f"This is too much at once: at most {MAX_BODY // 2**20} MB are possible.")
+    try:
+        given = json.loads(bytes(body) or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The request is not readable as JSON.") from error
+    if not isinstance(given, dict):
+        raise BadRequest("The request has to be a JSON object.")
+    return given
+
+
+def _file(name: str, request: Request) -> Response:
+    """A file that lies right under assets/, read anew every time: a changed one is seen at the next reload."""
+    path = ASSETS / name
+    media = MEDIA.get(path.suffix)
+    if media is None or path.parent != ASSETS or not path.is_file():
+        return _refused(404, "NotFound", "There is nothing at this address.")
+    content = path.read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=media)

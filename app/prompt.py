@@ -1,0 +1,154 @@
+"""What the model reads before it writes a section, within a budget of tokens, and what had to be left out.
+
+Pure. Knows nothing of tokens but how to count them, nothing of the chat format and nothing of storage. Titles and
+briefs are plain text; nothing in them is taken as markup or as an instruction to the desk.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.draft import Document, Section, count_words
+
+SYSTEM = "You are a helpful writing assistant."
+
+CHAT_TOKENS = 24
+"""Room for the marks that the chat format puts around system, user and answer (SmolLM2 needs 15)."""
+
+CONTEXT_WORDS = 120
+"""How much of the section before is read, in words: more distracts a small model more than it helps."""
+
+LEAST_SO_FAR = 64
+"""Of a section that is to be continued, at least this many tokens are read, or the brief is too long."""
+
+_SENTENCE_START = re.compile(r"(?<=[.!?…。！？])[\"'”’»)\]]*\s+|\n+")
+_WORD_START = re.compile(r"\s+")
+
+
+class PromptError(Exception):
+    """The section cannot be asked for like this; the message is one sentence for the writer."""
+
+
+class EmptyBrief(PromptError):
+    """Neither a title nor a brief says what to write."""
+
+
+class BriefTooLong(PromptError):
+    """Titles and brief alone do not fit what the model can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the model reads.
+
+    so_far    the section's text, or its end: the beginning of the model's answer.
+    left_out  one sentence for each thing that is not read although it stands before.
+    tokens    of all of it, room for the marks of the chat format included.
+    """
+
+    system: str
+    user: str
+    so_far: str
+    left_out: tuple[str, ...]
+    tokens: int
+
+
+def read_for(
+    document: Document, section: Section, *, count: Callable[[str], int], budget: int, words: int | None = None
+) -> Reading:
+    """What the model reads to write `section`: the task, its own text, and the end of the section before it.
+
+    count   tokens of a text.
+    budget  tokens that may be read: the model's context less what is to be written.
+    words   length of the whole section that is asked for; None: its target.
+    Raises EmptyBrief, BriefTooLong.
+
+    Where not all of it fits, the section before gives way first, then the beginning of the section's own text.
+    """
+    if not section.title.strip() and not section.brief.strip():
+        raise EmptyBrief("This section has neither a title nor a brief; write in one of them what it is to be about.")
+    task = _task(document.title, section, section.target_words if words is None else words)
+    room = budget - CHAT_TOKENS - count(SYSTEM)
+    missing = count(task) + min(count(section.text), LEAST_SO_FAR) - room
+    if missing > 0:
+        raise BriefTooLong(
+            f"The brief of {_called(section)} is about {missing} tokens longer than the model can read; shorten it."
+        )
+    so_far = end_that_fits(section.text, count, room - count(task))
+    before = [other for other in _before(document, section) if other.text.strip()]
+    user = task
+    left_out = []
+    if before:
+        ending = end_that_fits(before[-1].text.strip(), count_words, CONTEXT_WORDS)
+        ending = end_that_fits(ending, lambda text: count(_after(text, task)), room - count(so_far))
+        user = _after(ending, task)
+        left_out = _left_out(before, ending)
+    if so_far != section.text:
+        left_out.append(f"The beginning of {_called(section)} does not fit and is left out.")
+    return Reading(SYSTEM, user, so_far, tuple(left_out), CHAT_TOKENS + count(SYSTEM) + count(user) + count(so_far))
+
+
+def end_that_fits(text: str, size: Callable[[str], int], room: int) -> str:
+    """The longest end of `text` that starts with a sentence and whose size is at most `room`.
+
+    Where not even the last sentence fits it starts with a word, and where no word fits with any character.
+    """
+    if size(text) <= room:
+        return text
+    for borders in (_SENTENCE_START, _WORD_START):
+        starts = [match.end() for match in borders.finditer(text)]
+        end = _first_that_fits(text, starts, size, room)
+        if end.strip():
+            return end
+    return _first_that_fits(text, range(len(text)), size, room)
+
+
+def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int], room: int) -> str:
+    """`text` from the first of the rising `starts` from which it fits; empty where it never does."""
+    found = bisect_left(starts, True, key=lambda start: size(text[start:]) <= room)
+    # A tokenizer may need a token more for a little less text, so the halving is checked at its end.
+    for start in starts[found:]:
+        if size(text[start:]) <= room:
+            return text[start:]
+    return ""
+
+
+def _task(document_title: str, section: Section, words: int) -> str:
+    this = f'the section "{section.title.strip()}"' if section.title.strip() else "a section"
+    of = f' of a document titled "{document_title.strip()}"' if document_title.strip() else ""
+    length = f"Write about {words} {'word' if words == 1 else 'words'}."
+    return "\n".join(part for part in (f"Write {this}{of}.", section.brief.strip(), length) if part)
+
+
+def _after(ending: str, task: str) -> str:
+    return f"The section before this one ends like this:\n\n{ending}\n\n{task}" if ending else task
+
+
+def _before(document: Document, section: Section) -> tuple[Section, ...]:
+    ids = [other.id for other in document.sections]
+    return document.sections[: ids.index(section.id)] if section.id in ids else ()
+
+
+def _left_out(before: Sequence[Section], ending: str) -> list[str]:
+    """Sentences about the sections before; `ending` is what is read of the last of them."""
+    last = before[-1]
+    if not ending:
+        if len(before) == 1:
+            return [f"{_called(last, start=True)} does not fit and is left out."]
+        return [f"The sections up to {_called(last)} do not fit and are left out."]
+    sentences = []
+    if ending != last.text.strip():
+        sentences.append(f"Of {_called(last)} only the end is read.")
+    if len(before) > 1:
+        sentences.append(f"What stands before {_called(last)} is left out.")
+    return sentences
+
+
+def _called(section: Section, *, start: bool = False) -> str:
+    title = section.title.strip()
+    if not title:
+        return f"{'The' if start else 'the'} untitled section"
+    return f"“{title if len(title) <= 60 else title[:59].rstrip() + '…'}”"

@@ -1,0 +1,201 @@
+"""What the command line and the environment ask for, checked once and frozen.
+
+Standard library until a default folder is asked for, so that --help and a wrong option answer before anything is
+installed. Knows nothing of what the settings are used for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from model.catalog import CATALOG, Entry, UnknownModel, UnknownStop, find
+
+DATABASE = "galley.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """One section written in the terminal.
+
+    title  of the new document; empty: the brief's first words.
+    words  the length target.
+    seed   None: a new one.
+    json   one JSON line per event in place of plain text.
+    """
+
+    brief: str
+    words: int
+    dial: str
+    seed: int | None
+    title: str
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """data_dir, cache_dir None: the user's own folders. port 0: any free one. threads None: the engine's choice.
+
+    model is what the worker opens: the id of `entry`, or the path of a local folder with weights.
+    """
+
+    host: str
+    port: int
+    data_dir: Path | None
+    cache_dir: Path | None
+    model: str
+    entry: Entry
+    browser: bool
+    threads: int | None
+    writing: Writing | None = None
+
+    @property
+    def database(self) -> Path:
+        """The file with the documents."""
+        if self.data_dir is not None:
+            return self.data_dir / DATABASE
+        from platformdirs import user_data_path
+
+        return user_data_path("galley", appauthor=False) / DATABASE
+
+    @property
+    def cache(self) -> Path:
+        """The folder with what can be fetched again: model files."""
+        if self.cache_dir is not None:
+            return self.cache_dir
+        from platformdirs import user_cache_path
+
+        return user_cache_path("galley", appauthor=False)
+
+
+class InvalidOption(ValueError):
+    """An option has a value Galley cannot work with; the message says which one and what is possible."""
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this start. A value that is not possible ends the program with one sentence and exit code 2."""
+    try:
+        return _settings(vars(_parser().parse_args(arguments)), environment)
+    except (InvalidOption, UnknownModel, UnknownStop) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def _settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
+    def value(name: str, default: str = "") -> str:
+        """The option, else its environment variable, else the default."""
+        option = given.get(name)
+        return environment.get(f"GALLEY_{name.upper()}", default) if option is None else str(option)
+
+    on_a_space = "SPACE_ID" in environment
+    model, entry = _model(value("model", CATALOG[0].id))
+    threads = value("threads")
+    settings = Settings(
+        host=value("host", "0.0.0.0" if on_a_space else "127.0.0.1"),
+        port=_number("--port", value("port", "7860"), 0, 65535),
+        data_dir=_folder("--data-dir", value("data_dir")),
+        cache_dir=_folder("--cache-dir", value("cache_dir")),
+        model=model,
+        entry=entry,
+        browser=not given.get("no_browser") and not on_a_space,
+        threads=_number("--threads", threads, 1, 1024) if threads else None,
+    )
+    return replace(settings, writing=_writing(given, entry)) if given["command"] == "write" else settings
+
+
+def _writing(given: Mapping[str, object], entry: Entry) -> Writing:
+    dial = str(given["dial"] or entry.default_stop)
+    brief, seed = str(given["brief"]).strip(), given["seed"]
+    entry.stop(dial)
+    if not brief:
+        raise InvalidOption("The brief is empty; say in a few words what the section is about.")
+    return Writing(
+        brief=brief,
+        words=_number("--words", str(given["words"]), 1, 5000),
+        dial=dial,
+        seed=None if seed is None else _number("--seed", str(seed), 0, 2**31 - 1),
+        title=str(given["title"]).strip(),
+        json=bool(given["json"]),
+    )
+
+
+def _model(name: str) -> tuple[str, Entry]:
+    """What the worker opens, and the catalogue's facts about it. A folder has those of the default model."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        path = str(folder.resolve())
+        return path, replace(CATALOG[0], id=path, title=folder.resolve().name)
+    try:
+        entry = find(name)
+    except UnknownModel as error:
+        raise UnknownModel(f"{str(error).removesuffix('.')}, or give a folder with weights.") from None
+    return entry.id, entry
+
+
+def _folder(option: str, value: str) -> Path | None:
+    if not value:
+        return None
+    folder = Path(value).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise InvalidOption(f"{option} {value} is a file; give a folder.")
+    return folder
+
+
+def _number(option: str, value: str, least: int, most: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise InvalidOption(f"{option} {value} is not possible; give a whole number from {least} to {most}.")
+    return number
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"These arguments do not fit together ({message}); see python run.py --help.", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    # SUPPRESS: `write` must not put its defaults over what stood before it on the line.
+    shared.add_argument("--data-dir", metavar="FOLDER", help="where documents are kept (default: your data folder)")
+    shared.add_argument("--cache-dir", metavar="FOLDER", help="where model files are kept (default: your cache folder)")
+    shared.add_argument(
+        "--model",
+        metavar="MODEL",
+        help=f"{', '.join(entry.id for entry in CATALOG)} (default: {CATALOG[0].id}), its Hugging Face id, "
+        "or a folder with config.json, tokenizer.json and model.safetensors",
+    )
+    shared.add_argument("--threads", metavar="N", help="CPU threads the model may use (default: all cores)")
+
+    parser = _Parser(
+        prog="python run.py",
+        parents=[shared],
+        description="Galley: a writing desk on block diffusion language models, on this machine alone.",
+        epilog="Each option may also stand in the environment: GALLEY_HOST, GALLEY_PORT, GALLEY_DATA_DIR, …",
+    )
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
+    parser.add_argument("--port", metavar="N", help="port to listen on (default: 7860; 0: any free one)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
+
+    writing = parser.add_subparsers(dest="command", metavar="write").add_parser(
+        "write", parents=[shared], help="write one section in the terminal", description="Writes one section."
+    )
+    writing.add_argument("brief", metavar="BRIEF", help="what the section is about")
+    writing.add_argument("--words", metavar="N", default="150", help="how long it becomes (default: 150)")
+    writing.add_argument("--dial", metavar="STOP", help=f"{_stops()} (default: {CATALOG[0].default_stop})")
+    writing.add_argument("--seed", metavar="N", help="same seed, same settings, same text (default: a new one)")
+    writing.add_argument("--title", default="", help="title of its document (default: the brief's first words)")
+    writing.add_argument("--json", action="store_true", help="one JSON line per event")
+    return parser
+
+
+def _stops() -> str:
+    return ", ".join(stop.name for stop in CATALOG[0].stops)

@@ -1,0 +1,112 @@
+// Questions to the writer, and short notes. Knows nothing of documents.
+
+import { $, el, say, show } from "./dom.js";
+
+/** Resolves to the value of the chosen button, or to `dismissed` where the dialog was closed; `must`: it cannot be. */
+function ask(title, body, buttons, { dismissed = null, must = false, wide = false } = {}) {
+  return new Promise((resolve) => {
+    const before = document.activeElement;
+    const dialog = el(
+      "dialog",
+      { class: wide ? "wide" : "", "aria-labelledby": "dialog-title" },
+      el("h2", { id: "dialog-title" }, title),
+      ...body,
+      el(
+        "div",
+        { class: "dialog-buttons" },
+        ...buttons.map(([value, label, kind]) =>
+          el(
+            "button",
+            { type: "button", class: kind ?? "", onclick: () => finish(value) },
+            label,
+          ),
+        ),
+      ),
+    );
+    let done = false;
+    const finish = (value) => {
+      done = true;
+      dialog.close();
+      dialog.remove();
+      if (before?.isConnected) before.focus({ preventScroll: true });
+      resolve(value);
+    };
+    dialog.addEventListener("cancel", (event) => must && event.preventDefault());
+    dialog.addEventListener("close", () => {
+      if (done) return;
+      if (must) dialog.showModal(); // a browser lets the second Esc through in any case
+      else finish(dismissed);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+export function confirm(title, sentence, action) {
+  return ask(title, [el("p", {}, sentence)], [
+    [false, "Keep it", ""],
+    [true, action, "primary"],
+  ], { dismissed: false });
+}
+
+/** Both texts side by side. Closing it is no answer: one of the three has to be chosen. */
+export function chooseText(mine, theirs) {
+  const side = (name, text) =>
+    el(
+      "section",
+      { class: "side-by-side" },
+      el("h3", {}, name),
+      el("div", { class: "version", tabIndex: 0, role: "region", "aria-label": name }, text || "(nothing)"),
+    );
+  return ask(
+    "This section was changed elsewhere",
+    [
+      el("p", {}, "Another tab or window saved it since it was opened here. Nothing is lost: choose what to keep."),
+      el("div", { class: "versions" }, side("Mine, in this tab", mine), side("Theirs, saved by the other", theirs)),
+    ],
+    [
+      ["theirs", "Keep theirs", ""],
+      ["both", "Keep both", ""],
+      ["mine", "Keep mine", "primary"],
+    ],
+    { must: true, wide: true },
+  );
+}
+
+export function tellKeys() {
+  const rows = [
+    ["Ctrl Enter", "Write, or go on writing, the open section"],
+    ["Esc", "Stop writing; every locked block stays"],
+    ["Ctrl S", "Save now (the desk saves by itself within a second)"],
+    ["Alt Page Down, Alt Page Up", "Next section, previous section"],
+    ["Alt ↓, Alt ↑", "In the list of sections: move the section down, up"],
+    ["Delete", "In the list of sections: delete the section"],
+    ["Ctrl Shift E", "Edit or read"],
+  ];
+  return ask(
+    "Keys",
+    [
+      el(
+        "dl",
+        { class: "keys" },
+        ...rows.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what))),
+      ),
+    ],
+    [[null, "Close", "primary"]],
+  );
+}
+
+let noteTimer = 0;
+
+/** A sentence that stays for a while. */
+export function note(sentence) {
+  const place = $("note");
+  say(place, sentence);
+  show(place, true);
+  clearTimeout(noteTimer);
+  noteTimer = setTimeout(() => show(place, false), 4000 + 60 * sentence.length);
+}
+
+export function unnote() {
+  show($("note"), false);
+}

@@ -1,0 +1,235 @@
+// A plain-text editor that keeps its own lines: one <div> a line, so that a key costs one line's layout however long the
+// text is, and text can be put at the end while somebody types: cursor, selection, scroll and the browser's own undo
+// stay as they are. Knows nothing of sections, saving or the model.
+
+import { countWords } from "./words.js";
+
+const LINES_BY_PARAGRAPH = 60; // from so many lines on, putting them in as a whole is much faster
+
+export class Editor {
+  #root;
+  #counts = new WeakMap(); // line -> {text, words}
+
+  /** changed: called after every edit of the writer, never after `set` or `append`. */
+  constructor(root, changed) {
+    this.#root = root;
+    document.execCommand("defaultParagraphSeparator", false, "div");
+    root.addEventListener("beforeinput", (event) => this.#guard(event));
+    root.addEventListener("paste", (event) => this.#paste(event, event.clipboardData));
+    root.addEventListener("drop", (event) => this.#drop(event));
+    root.addEventListener("input", () => {
+      this.#mend();
+      changed();
+    });
+    this.set("");
+  }
+
+  get root() {
+    return this.#root;
+  }
+
+  get text() {
+    return readLines(this.#root).join("\n");
+  }
+
+  get empty() {
+    const first = this.#root.firstChild;
+    return !first || (first === this.#root.lastChild && first.textContent === "");
+  }
+
+  /** Counts line by line and remembers, so that a key in a novel costs one line. */
+  get words() {
+    let sum = 0;
+    for (const line of this.#root.childNodes) {
+      const text = line.textContent;
+      let known = this.#counts.get(line);
+      if (known?.text !== text) {
+        known = { text, words: countWords(text) };
+        this.#counts.set(line, known);
+      }
+      sum += known.words;
+    }
+    return sum;
+  }
+
+  /** Makes `text` of it, touching only the lines that differ, so that a cursor elsewhere stays. */
+  set(text) {
+    const lines = text.split("\n");
+    const old = [...this.#root.childNodes];
+    const plain = old.every((node) => node.nodeName === "DIV");
+    const had = plain ? old.map(lineText) : [];
+    let first = 0;
+    let kept = 0;
+    if (plain) {
+      while (first < Math.min(lines.length, had.length) && lines[first] === had[first]) first += 1;
+      const most = Math.min(lines.length, had.length) - first;
+      while (kept < most && lines[lines.length - 1 - kept] === had[had.length - 1 - kept]) kept += 1;
+    }
+    for (const node of old.slice(first, old.length - kept)) node.remove();
+    const before = plain && kept ? old[old.length - kept] : null;
+    const fresh = document.createDocumentFragment();
+    for (const line of lines.slice(first, lines.length - kept)) fresh.append(makeLine(line));
+    this.#root.insertBefore(fresh, before);
+    this.#mend();
+  }
+
+  /** Puts text at the end; returns a Range over it. */
+  append(text) {
+    const range = document.createRange();
+    const [more, ...others] = text.split("\n");
+    let last = this.#root.lastChild;
+    if (last?.nodeName !== "DIV") {
+      // The browser left a bare line: give it a line of its own kind without moving what is in it.
+      this.set(this.text);
+      last = this.#root.lastChild;
+    }
+    range.selectNodeContents(last);
+    range.collapse(false);
+    if (more) {
+      const end = last.lastChild;
+      if (end?.nodeType === Node.TEXT_NODE) {
+        const length = end.data.length;
+        end.appendData(more);
+        range.setStart(end, length);
+      } else {
+        const put = document.createTextNode(more);
+        if (end?.nodeName === "BR") end.before(put), end.remove();
+        else last.append(put);
+        range.setStart(put, 0);
+      }
+    }
+    const fresh = document.createDocumentFragment();
+    for (const line of others) fresh.append(makeLine(line));
+    this.#root.append(fresh);
+    // In the last line itself, so that the range does not grow with what is appended next.
+    const line = this.#root.lastChild;
+    const end = line.lastChild?.nodeType === Node.TEXT_NODE ? line.lastChild : line;
+    range.setEnd(end, end === line ? 0 : end.data.length);
+    this.#mend();
+    return range;
+  }
+
+  /** Where the text ends, in viewport pixels: {x, top, height}; x null on an empty line. */
+  end() {
+    const last = this.#root.lastChild;
+    const walker = document.createTreeWalker(last ?? this.#root, NodeFilter.SHOW_TEXT);
+    let node = null;
+    while (walker.nextNode()) if (walker.currentNode.data) node = walker.currentNode;
+    if (!node || lineText(last) === "") return { x: null };
+    const range = document.createRange();
+    range.setStart(node, Math.max(node.data.length - 2, 0));
+    range.setEnd(node, node.data.length);
+    const box = [...range.getClientRects()].at(-1);
+    return box ? { x: box.right, top: box.top, height: box.height } : { x: null };
+  }
+
+  focusEnd() {
+    this.#root.focus({ preventScroll: true });
+    getSelection().selectAllChildren(this.#root);
+    getSelection().collapseToEnd();
+  }
+
+  #guard(event) {
+    if (event.inputType.startsWith("format")) event.preventDefault();
+    else if (event.inputType === "insertLineBreak") {
+      event.preventDefault();
+      document.execCommand("insertParagraph");
+    }
+  }
+
+  #paste(event, data) {
+    event.preventDefault();
+    const text = (data?.getData("text/plain") ?? "").replace(/\r\n?/g, "\n");
+    if (text) this.#insert(text);
+  }
+
+  #drop(event) {
+    const text = event.dataTransfer?.getData("text/plain");
+    if (!text || event.dataTransfer.types.includes("Files")) {
+      event.preventDefault();
+      return;
+    }
+    if (!event.dataTransfer.types.includes("text/html")) return; // plain already: the browser's own way keeps undo whole
+    event.preventDefault();
+    const range = document.caretRangeFromPoint?.(event.clientX, event.clientY);
+    if (!range) return;
+    const chosen = getSelection();
+    const inside = chosen.rangeCount && this.#root.contains(chosen.anchorNode) && !chosen.isCollapsed;
+    if (inside && !event.ctrlKey) {
+      // Moving inside the text: keep the place alive while the old one goes.
+      const mark = document.createTextNode("");
+      range.insertNode(mark);
+      document.execCommand("delete");
+      range.setStartBefore(mark);
+      range.collapse(true);
+      mark.remove();
+    }
+    chosen.removeAllRanges();
+    chosen.addRange(range);
+    this.#insert(text.replace(/\r\n?/g, "\n"));
+  }
+
+  #insert(text) {
+    const lines = text.split("\n");
+    if (lines.length < LINES_BY_PARAGRAPH) {
+      document.execCommand("insertText", false, text);
+      return;
+    }
+    // The border lines join what stands there, so they go in as text; the bulk goes in as lines of their own.
+    const bulk = document.createElement("div");
+    for (const line of lines.slice(1, -1)) bulk.append(makeLine(line));
+    document.execCommand("insertText", false, `${lines[0]}\n`);
+    document.execCommand("insertHTML", false, bulk.innerHTML);
+    document.execCommand("insertText", false, `\n${lines.at(-1)}`);
+  }
+
+  /** An editor without any line has no place for a cursor; and it tells the style sheet whether it is empty. */
+  #mend() {
+    if (!this.#root.firstChild) this.#root.append(makeLine(""));
+    this.#root.classList.toggle("is-empty", this.empty);
+  }
+}
+
+function makeLine(text) {
+  const line = document.createElement("div");
+  if (text) line.textContent = text;
+  else line.append(document.createElement("br"));
+  return line;
+}
+
+function lineText(line) {
+  return line.childNodes.length === 1 && line.firstChild.nodeType === Node.TEXT_NODE
+    ? line.firstChild.data
+    : readLines(line).join("\n");
+}
+
+/** The lines below a node, whatever the browser's editing made of it. */
+function readLines(root) {
+  const lines = [];
+  let line = null;
+  const flush = () => {
+    if (line !== null) lines.push(line);
+    line = null;
+  };
+  const walk = (node) => {
+    for (const child of node.childNodes) {
+      if (child.nodeType === Node.TEXT_NODE) {
+        if (child.data) line = (line ?? "") + child.data;
+      } else if (child.nodeName === "BR") {
+        lines.push(line ?? "");
+        line = null;
+      } else if (child.nodeName === "DIV" || child.nodeName === "P") {
+        flush();
+        const before = lines.length;
+        walk(child);
+        flush();
+        if (lines.length === before) lines.push("");
+      } else {
+        walk(child);
+      }
+    }
+  };
+  walk(root);
+  flush();
+  return lines;
+}

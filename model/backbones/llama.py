@@ -1,0 +1,275 @@
+"""The Llama family (Llama, SmolLM) as a block diffusion model: frozen causal weights plus an optional block adapter.
+
+Clean text is read by the frozen weights, causally: block size 1 and the cache are exactly the base model. Noisy
+positions are read by the adapted weights W + scale·B·A, in both directions, and keep the one-position shift: the
+features of slot j are read at the position before it. The adapter is merged into a second set of weights at load.
+
+Knows nothing of text, sampling or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attention import as_bias, attend, block_mask, causal_mask
+from model.denoiser import ROOM, BlockCache, Facts
+from model.linear import Linear
+
+
+class WrongWeights(ValueError):
+    """Tensors are missing, left over or of another shape than the configuration says."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaConfig:
+    """Shape of the network, under the names of the published config.json."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    rope_theta: float
+    rms_norm_eps: float
+    max_position_embeddings: int
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A block adapter: low-rank pairs by name ("layers.3.qkv" → A [r, in], B [out, r]) and the mask embedding [D]."""
+
+    pairs: Mapping[str, tuple[Tensor, Tensor]]
+    mask_embedding: Tensor
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerHead:
+    """Corrects the features of a slot for the token chosen to its left: W1 [2D, 2D], W2 [D, 2D], with biases."""
+
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    before_attention: Tensor
+    before_mlp: Tensor
+    qkv: Linear
+    out: Linear
+    gate_up: Linear
+    down: Linear
+
+
+class Llama:
+    """Speaks `Denoiser`. Weights are under the published names (`model.layers.0.self_attn.q_proj.weight`, …)."""
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        weights: Mapping[str, Tensor],
+        *,
+        end: int,
+        banned: tuple[int, ...] = (),
+        block_sizes: tuple[int, ...] = (1,),
+        adapter: Adapter | None = None,
+        head: SamplerHead | None = None,
+        dtype: torch.dtype = torch.float32,
+        packed: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
+        """dtype is that of the activations; packed weights take 16 bits and are used by a CPU only (see `Linear`)."""
+        self.config, self.dtype, self.packed = config, dtype, packed
+        self.device = device or torch.device("cpu")
+        check_weights(config, weights)
+        self.facts = Facts(
+            vocabulary=config.vocab_size,
+            mask=config.vocab_size,
+            end=end,
+            banned=banned,
+            causal=True,
+            block_sizes=block_sizes if adapter is not None else (1,),
+            context=config.max_position_embeddings,
+        )
+        embedding = weights["model.embed_tokens.weight"].to(self.device)
+        mask_row = torch.zeros_like(embedding[0]) if adapter is None else adapter.mask_embedding.to(embedding)
+        self._embedding = torch.cat([embedding, mask_row[None]])  # [V + 1, D] as stored; the last row is the mask token
+        self._unembedding = Linear(self._cast(weights.get("lm_head.weight", embedding)), packed=packed)
+        self._final_norm = self._cast(weights["model.norm.weight"])
+        self._clean = [self._layer(weights, i, None) for i in range(config.num_hidden_layers)]
+        self._noisy = (
+            self._clean
+            if adapter is None
+            else [self._layer(weights, i, adapter) for i in range(config.num_hidden_layers)]
+        )
+        self._head = head and SamplerHead(*(self._cast(t) for t in (head.w1, head.b1, head.w2, head.b2)))
+        self._cos, self._sin = (self._cast(t) for t in rotary_tables(config))
+
+    # ------------------------------------------------------------------------------------------------ the protocol
+
+    def new_cache(self, batch: int) -> BlockCache:
+        """An empty cache for `batch` texts."""
+        return BlockCache(
+            layers=self.config.num_hidden_layers,
+            batch=batch,
+            heads=self.config.num_key_value_heads,
+            width=self.config.head_dim,
+            limit=self.config.max_position_embeddings,
+            dtype=torch.bfloat16 if self.packed else self.dtype,
+            device=self.device,
+        )
+
+    def commit(self, tokens: Tensor, cache: BlockCache, *, last_only: bool = False) -> Tensor:
+        """Reads the pending token and tokens [B, n] causally into the cache; returns their next-token logits."""
+        if cache.pending:
+            tokens = torch.cat([cache.tokens[:, cache.size : cache.size + 1], tokens], dim=1)
+        n = tokens.shape[1]
+        cache.reserve(cache.size + n)
+        mask = causal_mask(cache.size, n, cache.capacity, self.device)
+        x = self._forward(self._clean, tokens, cache.size, mask, cache)
+        cache.extend(tokens)
+        return self.logits(x[:, -1:] if last_only else x)
+
+    def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
+        """Features [B, L', D] of the slots of a block [B, L'] that may hold the mask token. The cache stays as it is."""
+        if cache.decided == 0:
+            raise ValueError("A shifted network needs one decided token before a block.")
+        first = cache.decided - 1  # position of the last decided token, which predicts slot 0
+        noisy = torch.cat([cache.tokens[:, first : first + 1], block], dim=1)
+        n = noisy.shape[1]
+        cache.reserve(cache.size + n)
+        mask = block_mask(first, cache.size, n, cache.capacity, self.device)
+        return self._forward(self._noisy, noisy, first, mask, cache)[:, :-1]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits [..., V] in float32."""
+        return self._unembedding(features).float()
+
+    def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
+        """Logits [B, K] of candidate tokens, corrected for the token to the left by the sampler head, if there is one."""
+        if self._head is not None:
+            known = self._embedding[left].to(self.dtype)
+            known = F.rms_norm(known, known.shape[-1:], None, self.config.rms_norm_eps)
+            hidden = F.silu(F.linear(torch.cat([features, known], dim=-1), self._head.w1, self._head.b1))
+            features = features + F.linear(hidden, self._head.w2, self._head.b2)
+        return torch.bmm(self._embedding[candidates].to(self.dtype), features[..., None])[..., 0].float()
+
+    # ------------------------------------------------------------------------------------------------- the network
+
+    def _forward(self, layers: list[_Layer], tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
+        """Features [B, n, D] of tokens [B, n] at positions from `position`; their keys and values go to scratch columns."""
+        c = self.config
+        (batch, n), heads, kv_heads, d = tokens.shape, c.num_attention_heads, c.num_key_value_heads, c.head_dim
+        bias = as_bias(mask, cache.padding, heads // kv_heads, cache.dtype)
+        cos, sin = self._cos[position : position + n], self._sin[position : position + n]  # [n, heads + 2·kv_heads, d]
+        x = self._embedding[tokens].to(self.dtype)
+        for layer, store in zip(layers, cache.layers, strict=True):
+            qkv = layer.qkv(rms_norm(x, layer.before_attention, c.rms_norm_eps)).view(batch, n, -1, d)
+            rotated = torch.addcmul(qkv * cos, qkv.roll(d // 2, -1), sin)
+            cache.write(store, rotated[:, :, heads:].view(batch, n, 2, kv_heads, d))
+            x = x + layer.out(attend(rotated[:, :, :heads], store[0], store[1], bias))
+            gate, up = layer.gate_up(rms_norm(x, layer.before_mlp, c.rms_norm_eps)).chunk(2, dim=-1)
+            x = x + layer.down(F.silu(gate) * up)
+        return rms_norm(x, self._final_norm, c.rms_norm_eps)
+
+    def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None) -> _Layer:
+        prefix = f"model.layers.{index}"
+
+        def fused(name: str, parts: list[str]) -> Tensor:
+            weight = torch.cat([weights[f"{prefix}.{part}.weight"] for part in parts]).float()
+            if adapter is not None:
+                a, b = adapter.pairs[f"layers.{index}.{name}"]
+                weight = weight + adapter.scale * (b.float() @ a.float())
+            return weight
+
+        def linear(weight: Tensor) -> Linear:
+            return Linear(self._cast(weight), packed=self.packed, few=adapter is None)
+
+        return _Layer(
+            before_attention=self._cast(weights[f"{prefix}.input_layernorm.weight"]),
+            before_mlp=self._cast(weights[f"{prefix}.post_attention_layernorm.weight"]),
+            qkv=linear(fused("qkv", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"])),
+            out=linear(fused("o", ["self_attn.o_proj"])),
+            gate_up=linear(fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"])),
+            down=linear(fused("down", ["mlp.down_proj"])),
+        )
+
+    def _cast(self, tensor: Tensor) -> Tensor:
+        return tensor.to(device=self.device, dtype=self.dtype).contiguous()
+
+
+def rotary_tables(config: LlamaConfig) -> tuple[Tensor, Tensor]:
+    """cos and sin [context + a block, heads + 2·kv_heads, head_dim], so that x·cos + roll(x)·sin treats q, k and v at once.
+
+    Queries come out rotated (half-split) and scaled by head_dim^−½, keys rotated, values as they were.
+    """
+    d, heads, kv_heads = config.head_dim, config.num_attention_heads, config.num_key_value_heads
+    frequency = config.rope_theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angle = torch.outer(torch.arange(config.max_position_embeddings + ROOM, dtype=torch.float64), frequency)
+    cos = torch.cat([angle.cos(), angle.cos()], dim=1)[:, None]
+    sin = torch.cat([-angle.sin(), angle.sin()], dim=1)[:, None]
+    scale = torch.tensor([d**-0.5] * heads + [1.0] * kv_heads, dtype=torch.float64)[:, None]
+    values = torch.ones(len(angle), kv_heads, d, dtype=torch.float64)
+    return torch.cat([cos * scale, values], dim=1), torch.cat([sin * scale, 0 * values], dim=1)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / √(mean x² + eps) · weight over the last axis.
+
+    [x, −x] has mean 0 and variance mean x², so torch's fused layer norm does it; on a CPU its own rms_norm is a chain of
+    eight small operations and takes twice as long.
+    """
+    width = x.shape[-1]
+    return F.layer_norm(torch.cat([x, -x], dim=-1), (2 * width,), None, None, eps)[..., :width] * weight
+
+
+def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor a checkpoint must hold. `lm_head.weight` may come in addition; without it the embedding is tied."""
+    width, kv_width = config.hidden_size, config.num_key_value_heads * config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (config.vocab_size, width),
+        "model.norm.weight": (width,),
+    }
+    for i in range(config.num_hidden_layers):
+        prefix = f"model.layers.{i}"
+        shapes |= {
+            f"{prefix}.input_layernorm.weight": (width,),
+            f"{prefix}.post_attention_layernorm.weight": (width,),
+            f"{prefix}.self_attn.q_proj.weight": (width, width),
+            f"{prefix}.self_attn.k_proj.weight": (kv_width, width),
+            f"{prefix}.self_attn.v_proj.weight": (kv_width, width),
+            f"{prefix}.self_attn.o_proj.weight": (width, width),
+            f"{prefix}.mlp.gate_proj.weight": (config.intermediate_size, width),
+            f"{prefix}.mlp.up_proj.weight": (config.intermediate_size, width),
+            f"{prefix}.mlp.down_proj.weight": (width, config.intermediate_size),
+        }
+    return shapes
+
+
+def check_weights(config: LlamaConfig, weights: Mapping[str, Tensor]) -> None:
+    """Raises WrongWeights that names what is missing, left over or misshapen."""
+    expected = weight_shapes(config)
+    faults = [f"{name} is missing" for name in expected if name not in weights]
+    faults += [
+        f"{name} is not part of this network" for name in weights if name not in expected | {"lm_head.weight": ()}
+    ]
+    faults += [
+        f"{name} is {tuple(weights[name].shape)}, not {shape}"
+        for name, shape in expected.items()
+        if name in weights and tuple(weights[name].shape) != shape
+    ]
+    if faults:
+        rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise WrongWeights(f"These weights do not fit the network: {'; '.join(faults[:5])}{rest}.")

@@ -1,0 +1,227 @@
+"""What crosses the border between the desk and the model process.
+
+Knows nothing of torch, tokens' meaning or storage: frozen values of the standard library only, so that either side can
+be replaced (a scripted worker in tests, a remote server) without the other noticing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Rule = Literal["first-hitting", "confidence", "threshold", "verified"]
+"""Which masked slots take their token after a denoising step.
+
+first-hitting  one slot per step, chosen uniformly (BD3-LM's sampler).
+confidence     an equal share of the slots per step, most confident first.
+threshold      every slot whose token is likelier than `Dial.threshold`, at least one.
+verified       the verified prefix: the causal reading of the same weights accepts proposals from the left.
+"""
+
+RULES: tuple[Rule, ...] = get_args(Rule)
+BLOCK_SIZES = (1, 4, 8, 16, 32)
+
+
+class InvalidSetting(ValueError):
+    """A setting is outside what the sampler can do; the message says which and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """The quality/speed setting of one piece of text.
+
+    block_size  L', tokens per block: one of BLOCK_SIZES. 1 is the autoregressive model.
+    steps       denoising steps per block (verified: per cycle), 1 … block_size.
+    rule        the unmasking rule.
+    threshold   rule "threshold": the probability from which a slot takes its token, in (0, 1].
+                rule "verified": leniency in [0, 1). 0 is exact speculative sampling; above 0 a proposal also passes if
+                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance).
+    temperature of sampling, >= 0; 0 is greedy.
+    nucleus     smallest probability mass kept, in (0, 1].
+    """
+
+    block_size: int
+    steps: int
+    rule: Rule
+    threshold: float = 0.0
+    temperature: float = 0.8
+    nucleus: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.block_size not in BLOCK_SIZES:
+            raise InvalidSetting(f"Block size {self.block_size} is not possible; choose one of {BLOCK_SIZES}.")
+        if not 1 <= self.steps <= self.block_size:
+            raise InvalidSetting(
+                f"{self.steps} denoising steps do not fit a block of {self.block_size}; choose 1 to {self.block_size}."
+            )
+        if self.rule not in RULES:
+            raise InvalidSetting(f"Unmasking rule {self.rule!r} is not known; choose one of {', '.join(RULES)}.")
+        if not 0.0 <= self.threshold <= 1.0:
+            raise InvalidSetting(f"A threshold of {self.threshold} is not possible; choose a value from 0 to 1.")
+        if not 0.0 <= self.temperature <= 5.0:
+            raise InvalidSetting(f"A temperature of {self.temperature} is not possible; choose a value from 0 to 5.")
+        if not 0.0 < self.nucleus <= 1.0:
+            raise InvalidSetting(f"A nucleus of {self.nucleus} is not possible; choose a value above 0, at most 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One job: write the rest of one section.
+
+    job          identifies the job in every event.
+    system, user what the model is told: who it is, and what is wanted (plain text; the engine adds the chat format).
+    so_far       the section's text up to here: the beginning of the model's answer. May be empty.
+    dial, seed   settings; the seed of block b is derived from (seed, b), so a resumed job goes on as it would have.
+    words        words still to write (the length target less what so_far has); None: until the model ends by itself.
+    max_tokens   never write more tokens than this.
+    first_block  number of the first block to write; above 0 when a job is resumed.
+    """
+
+    job: str
+    system: str
+    user: str
+    so_far: str
+    dial: Dial
+    seed: int
+    words: int | None
+    max_tokens: int = 4096
+    first_block: int = 0
+
+
+# ---------------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The engine is not ready yet: one stage of getting there ("fetch", "convert", "load", "measure").
+
+    done and total count bytes (fetch) or are both 0 where a stage has no measure.
+    """
+
+    stage: Literal["fetch", "convert", "load", "measure"]
+    sentence: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StopSpeed:
+    """What one named stop costs on this machine: seconds per network forward, sampling included."""
+
+    stop: str
+    seconds_per_forward: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine can write.
+
+    model         its id in the catalogue.
+    tokenizer     path of its tokenizer.json: lets the desk count tokens without torch.
+    context       tokens that fit its cache, prompt included.
+    precision     "bfloat16" or "float32".
+    threads       CPU threads in use.
+    load_seconds  from process start to here.
+    speeds        one entry per named stop, from a short measurement at start-up.
+    prefill_tokens_per_second  how fast it reads.
+    """
+
+    model: str
+    tokenizer: str
+    context: int
+    precision: str
+    threads: int
+    load_seconds: float
+    speeds: tuple[StopSpeed, ...]
+    prefill_tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The prompt is being read into the cache: tokens done of total."""
+
+    job: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of the block being denoised: its text (None: still masked) and how sure the model is, 0 … 1."""
+
+    text: str | None
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStep:
+    """A picture of the active block after one denoising step. Dropping one loses nothing.
+
+    phase  "denoise": slots of the block itself. "ending": one of several tries at the last sentences.
+    """
+
+    job: str
+    block: int
+    slots: tuple[Slot, ...]
+    nfe: int
+    tokens: int
+    seconds: float
+    phase: Literal["denoise", "ending"] = "denoise"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLocked:
+    """The final text of one block. Concatenated after so_far, the texts of a job's blocks are the section.
+
+    tokens   its token ids; text may lag them by an unfinished character, which the next block then begins with.
+    nll      summed over its tokens, in nats, under the causal reading of the weights; None where there is none.
+    seed     of this block alone.
+    nfe      network forwards of this block, its commit included.
+    seconds  this block took.
+    """
+
+    job: str
+    block: int
+    text: str
+    tokens: tuple[int, ...]
+    nll: float | None
+    seed: int
+    nfe: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job is done. seconds: generation only, reading of the prompt included; the rest is counted over this job.
+
+    reason  "length": the length target is met. "end": the model ended by itself. "budget": max_tokens or the context
+            is used up.
+    """
+
+    job: str
+    reason: Literal["length", "end", "budget"]
+    tokens: int
+    words: int
+    seconds: float
+    first_block_seconds: float
+    nfe: int
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The job was stopped between two denoising steps; every locked block stays."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job (job None: the engine itself) could not go on; the sentence tells the writer why and what to do."""
+
+    job: str | None
+    sentence: str
+
+
+JobEvent = Reading | BlockStep | BlockLocked | Finished | Stopped | Failed
+Event = Preparing | Ready | JobEvent

@@ -1,0 +1,144 @@
+"""The contract between the sampler and every network: `Denoiser`, its `Facts`, and the `BlockCache` it is given.
+
+Knows nothing of architectures, text or unmasking rules. The cache is an argument, never a hidden attribute of layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GROWTH = 128
+"""The cache grows by this many tokens: shapes stay the same between growths, so matrix products keep their plans."""
+
+ROOM = 64
+"""Scratch columns past the context that a denoising step may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a sampler must know about a network.
+
+    vocabulary   number of token ids; the mask token, not a part of it, has the id `mask`.
+    end          the token that ends a text.
+    banned       control tokens, never sampled.
+    causal       clean text is read causally: a commit yields the next-token logits, which verify proposals.
+    context      tokens that fit the cache.
+    """
+
+    vocabulary: int
+    mask: int
+    end: int
+    banned: tuple[int, ...]
+    causal: bool
+    block_sizes: tuple[int, ...]
+    context: int
+
+
+class ContextFull(RuntimeError):
+    """The text no longer fits the network's context."""
+
+
+class BlockCache:
+    """Keys and values of the committed tokens of a batch of equally long texts: extend, cut back, size.
+
+    layers        per layer keys and values [2, B, H, capacity, D]. Columns from `size` on are scratch: zero, or left over
+                  from a denoising step or a cut; the attention bias hides them.
+    tokens        [B, capacity] ids. The last decided token may be *pending*: decided, but not read into keys yet.
+    padding       [B] columns at the left that a row does not use, or None.
+    """
+
+    def __init__(
+        self, *, layers: int, batch: int, heads: int, width: int, limit: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.batch, self.limit, self.dtype = batch, limit, dtype
+        self.size = 0
+        self.pending = False
+        self.capacity = GROWTH
+        self.padding: Tensor | None = None
+        shape = (2, batch, heads, self.capacity, width)
+        self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.tokens = torch.zeros((batch, self.capacity), dtype=torch.long, device=device)
+
+    @property
+    def decided(self) -> int:
+        """Tokens of the text so far, the pending one included."""
+        return self.size + self.pending
+
+    def reserve(self, size: int) -> None:
+        """Makes room for `size` columns in all. Raises ContextFull."""
+        if size > self.limit + ROOM:
+            raise ContextFull(f"The text is longer than the {self.limit} tokens this model can hold.")
+        if size <= self.capacity:
+            return
+        more = -(-size // GROWTH) * GROWTH - self.capacity
+        self.layers = [F.pad(layer, (0, 0, 0, more)) for layer in self.layers]
+        self.tokens = torch.cat([self.tokens, self.tokens.new_zeros(self.batch, more)], dim=1)
+        self.capacity += more
+
+    def write(self, layer: Tensor, keys_values: Tensor) -> None:
+        """keys_values [B, n, 2, H, D] of one layer go to the scratch columns size … size+n."""
+        layer.narrow(3, self.size, keys_values.shape[1]).copy_(keys_values.permute(2, 0, 3, 1, 4))
+
+    def extend(self, tokens: Tensor) -> None:
+        """Tokens [B, n] have been read: their keys and values lie at columns size … size+n."""
+        self.tokens[:, self.size : self.size + tokens.shape[1]] = tokens
+        self.size += tokens.shape[1]
+        self.pending = False
+
+    def decide(self, token: Tensor) -> None:
+        """Appends one decided token [B], to be read by the next forward."""
+        if self.pending:
+            raise ValueError("A token is pending already: commit before deciding the next one.")
+        if self.size >= self.limit:
+            raise ContextFull(f"The text has reached the {self.limit} tokens this model can hold.")
+        self.reserve(self.size + 1)
+        self.tokens[:, self.size] = token
+        self.pending = True
+
+    def cut(self, position: int) -> None:
+        """Forgets everything from `position` on."""
+        if not 0 <= position <= self.decided:
+            raise ValueError(f"Cannot cut at {position}: the cache holds {self.decided} tokens.")
+        self.pending = self.pending and position == self.decided
+        self.size = min(self.size, position)
+
+    def rows(self, index: Tensor) -> BlockCache:
+        """A copy that holds the given rows, in that order; a row may come more than once (several candidates)."""
+        copy = object.__new__(BlockCache)
+        copy.__dict__.update(self.__dict__)
+        copy.batch = len(index)
+        copy.layers = [layer[:, index] for layer in self.layers]
+        copy.tokens = self.tokens[index]
+        copy.padding = None if self.padding is None else self.padding[index]
+        return copy
+
+
+class Denoiser(Protocol):
+    """A network that denoises blocks, given a cache of what was committed."""
+
+    facts: Facts
+
+    def new_cache(self, batch: int) -> BlockCache:
+        """An empty cache for `batch` texts."""
+
+    def commit(self, tokens: Tensor, cache: BlockCache, *, last_only: bool = False) -> Tensor:
+        """Clean tokens [B, n] enter the cache, after the pending one if there is one.
+
+        Returns next-token logits [B, m, V] in float32 after each token read (m = n, or n + 1 with a pending token), or
+        after the last one only (m = 1).
+        """
+
+    def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
+        """Features [B, L', D] of a block [B, L'] with masked slots that follows the decided tokens. The cache stays."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits [..., V] in float32 of features [..., D]."""
+
+    def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
+        """Logits [B, K] of the candidate tokens [B, K] of a slot with features [B, D], now that the token to its left
+        [B] is chosen: repairs what independently denoised slots cannot know."""

@@ -1,0 +1,1 @@
+"""What is measured about the engine: speed, likelihood, the figures of the dial."""

@@ -1,0 +1,271 @@
+"""The cached block sampler: read → (denoise → unmask)* → commit, one block at a time.
+
+A generator that yields a picture after every network forward: not asking for the next one stops the job. Works on a
+batch of texts in lockstep. Knows token ids only: nothing of text, words or events.
+
+Where the weights read clean text causally, a commit also yields the law of the token that follows, for free. So a block
+begins with a token of that law, and under the rule "verified" the whole block has it: proposals are checked from the
+left, the kept ones and one more from the verifier take their slots, the rest are proposed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model import unmasking
+from model.contract import Dial
+from model.denoiser import BlockCache, Denoiser
+from model.unmasking import Candidates, candidates
+
+CHUNK = 256
+"""Prompt tokens read at once."""
+
+SHORTLIST = 256
+"""Candidates of a slot that the sampler head weighs anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A picture of the block: tokens [B, L'] with the mask id where nothing is decided, confidence [B, L'] in 0 … 1."""
+
+    tokens: Tensor
+    confidence: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A finished block: tokens and their nll [B, n] in nats under the causal reading, n ≤ L' (fewer if all texts ended)."""
+
+    tokens: Tensor
+    nll: Tensor
+
+
+class Draws:
+    """One random stream per row, so that a row does not depend on its neighbours."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def uniform(self, *shape: int) -> Tensor:
+        """[B, *shape] in [0, 1)."""
+        return torch.stack([torch.rand(shape, generator=stream, dtype=torch.float64) for stream in self._streams])
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortlist:
+    """The likeliest tokens of every slot after one denoising step.
+
+    features [B, L', D]; ids, logits [B, L', K], best first; sureness [B, L'], the probability of the best.
+    """
+
+    denoiser: Denoiser
+    dial: Dial
+    features: Tensor
+    ids: Tensor
+    logits: Tensor
+    sureness: Tensor
+
+    def law(self, slot: int, left: Tensor | None) -> Candidates:
+        """What a slot is drawn from; left [B] is the token just chosen beside it, which the features do not know."""
+        ids, logits = self.ids[:, slot], self.logits[:, slot]
+        if left is not None:
+            corrected = self.denoiser.chain(self.features[:, slot], left, ids)
+            logits = corrected.masked_fill(logits == -torch.inf, -torch.inf)
+        return candidates(logits, self.dial.temperature, self.dial.nucleus, ids)
+
+
+class BlockSampler:
+    """One batch of texts being written.
+
+    cache  what is committed; `cache.decided` tokens are the text so far.
+    nfe    network forwards so far, those that read the prompt not counted.
+    """
+
+    def __init__(self, denoiser: Denoiser, dial: Dial, *, batch: int = 1, may_end: bool = True) -> None:
+        self.denoiser, self.dial, self.may_end = denoiser, dial, may_end
+        self.cache: BlockCache = denoiser.new_cache(batch)
+        self.nfe = 0
+        self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
+
+    def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:
+        """Reads a prompt [B, n] into the cache; yields the number of tokens read after each chunk.
+
+        Shorter prompts are padded at the left: padding [B] counts the columns a row does not use.
+        """
+        self.cache.padding = padding
+        for at in range(0, tokens.shape[1], CHUNK):
+            chunk = tokens[:, at : at + CHUNK]
+            self._ahead = self.denoiser.commit(chunk, self.cache, last_only=True)[:, -1]
+            yield at + chunk.shape[1]
+
+    def fork(self, rows: Tensor) -> BlockSampler:
+        """A sampler that goes on from here with copies of the given rows; nfe starts at 0."""
+        twin = BlockSampler(self.denoiser, self.dial, batch=0, may_end=self.may_end)
+        twin.cache = self.cache.rows(rows)
+        twin._ahead = None if self._ahead is None else self._ahead[rows]
+        return twin
+
+    def block(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
+        """Writes the next `size` tokens of every row; the generator's return value is the finished block."""
+        if self.dial.rule == "verified" and self.denoiser.facts.causal:
+            return (yield from self._verified(size, draws))
+        return (yield from self._unverified(size, draws))
+
+    # -------------------------------------------------------------------------------------------- verified prefix
+
+    def _verified(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
+        tokens, nll, confidence = self._open_block(size)
+        filled = 0
+        if self._ahead is not None:
+            self._take(0, self._ahead, draws, tokens, nll, confidence)
+            self._ahead, filled = None, 1
+        while filled < size and not self._all_ended(tokens[:, :filled]):
+            count = size - filled - 1  # the verifier adds one
+            proposed, q = yield from self._propose(count, draws, tokens, confidence, filled)
+            start = self.cache.decided
+            logits = self.denoiser.commit(proposed, self.cache)  # [B, count + 1, V]
+            self.nfe += 1
+            p = self._law(logits)
+            kept = self._accept(p, q, proposed, draws)  # [B]
+            n = int(kept.min())  # rows go in lockstep; dropping an accepted token early does not change its law
+            fresh = self._correct(p, q, n, count, draws)
+            token = torch.where(kept > n, proposed[:, n], fresh) if n < count else fresh
+            self.cache.cut(start + n)
+            self.cache.decide(token)
+            chosen = torch.cat([proposed[:, :n], token[:, None]], dim=1)
+            tokens[:, filled : filled + n + 1] = chosen
+            nll[:, filled : filled + n + 1] = _nll(logits[:, : n + 1], chosen)
+            confidence[:, filled : filled + n + 1] = p.first(n + 1).prob_of(chosen)
+            filled += n + 1
+            yield Step(tokens.clone(), confidence.clone())
+        return Block(tokens[:, :filled], nll[:, :filled])
+
+    def _propose(
+        self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor, filled: int
+    ) -> Generator[Step, None, tuple[Tensor, Candidates | None]]:
+        """Proposals [B, count] for the next slots and the laws they were drawn from, left to right (exactness needs it)."""
+        block = tokens[:, filled : filled + count].clone()
+        laws: list[Candidates] = []
+        for step in range(self.dial.steps):
+            masked = count - len(laws)
+            if masked == 0:
+                break
+            features = self.denoiser.denoise(block, self.cache)
+            self.nfe += 1
+            first = len(laws)
+            upto = first + unmasking.share(masked, self.dial.steps - step)
+            slots = self._shortlist(features[:, :upto])
+            for slot in range(first, upto):
+                laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None))
+                block[:, slot] = laws[-1].draw(draws.uniform().to(block.device))
+            yield Step(tokens.clone(), confidence.clone())
+        return block, Candidates.stack(laws) if laws else None
+
+    def _shortlist(self, features: Tensor) -> _Shortlist:
+        logits = self._forbid(self.denoiser.logits(features))  # [B, L', V]
+        top, ids = logits.topk(min(SHORTLIST, logits.shape[-1]), dim=-1)
+        sureness = (top[..., 0] - torch.logsumexp(logits, dim=-1)).exp()
+        return _Shortlist(self.denoiser, self.dial, features, ids, top, sureness)
+
+    def _accept(self, p: Candidates, q: Candidates | None, proposed: Tensor, draws: Draws) -> Tensor:
+        if q is None:
+            return torch.zeros(len(proposed), dtype=torch.long, device=proposed.device)
+        uniforms = draws.uniform(proposed.shape[1]).to(proposed.device)
+        slots = p.first(proposed.shape[1])
+        return unmasking.accepted_prefix(slots, q, proposed, uniforms, self.dial.threshold)
+
+    def _correct(self, p: Candidates, q: Candidates | None, n: int, count: int, draws: Draws) -> Tensor:
+        """The verifier's own token [B] at slot n: after a refusal what p has over q, after none p itself."""
+        law = p.slot(n)
+        if q is not None and n < count:
+            law = unmasking.residual(law, q.slot(n))
+        return law.draw(draws.uniform().to(law.ids.device))
+
+    # ------------------------------------------------------------------------------------------------- unverified
+
+    def _unverified(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
+        tokens, nll, confidence = self._open_block(size)
+        if self._ahead is None:
+            self._ahead = self.denoiser.commit(tokens[:, :0], self.cache)[:, -1]
+            self.nfe += 1
+        self._take(0, self._ahead, draws, tokens, nll, confidence)
+        block, sure = tokens[:, 1:], confidence[:, 1:]  # views: what is unmasked here shows in the picture
+        masked = torch.ones_like(block, dtype=torch.bool)
+        for step in range(self.dial.steps):
+            if not bool(masked.any()):
+                break
+            features = self.denoiser.denoise(block, self.cache)
+            slots = self._shortlist(features)
+            self.nfe += 1
+            chosen = self._choose(slots.sureness, masked, self.dial.steps - step, draws)
+            self._unmask(block, sure, chosen, slots, draws)
+            masked &= ~chosen
+            yield Step(tokens.clone(), confidence.clone())
+        after = self.denoiser.commit(block, self.cache)
+        self.nfe += 1
+        nll[:, 1:] = _nll(after[:, :-1], block)
+        self._ahead = after[:, -1]
+        yield Step(tokens.clone(), confidence.clone())
+        return Block(tokens, nll)
+
+    def _choose(self, sureness: Tensor, masked: Tensor, steps_left: int, draws: Draws) -> Tensor:
+        count = unmasking.share(int(masked.sum(-1).max()), steps_left)
+        match self.dial.rule:
+            case "first-hitting":
+                return unmasking.first_hitting(masked, count, draws.uniform(masked.shape[1]).to(masked.device))
+            case "threshold" if steps_left > 1:
+                return unmasking.above(sureness, masked, self.dial.threshold)
+            case _:
+                return unmasking.confident(sureness, masked, count)
+
+    def _unmask(self, block: Tensor, sure: Tensor, chosen: Tensor, slots: _Shortlist, draws: Draws) -> None:
+        """Draws a token for every chosen slot, left to right; where the slot to the left is as new, it is weighed in."""
+        for slot in range(block.shape[1]):
+            here = chosen[:, slot]
+            if not bool(here.any()):
+                continue
+            uniform = draws.uniform().to(block.device)
+            law = slots.law(slot, None)
+            if slot > 0 and bool(chosen[:, slot - 1].any()):
+                law = slots.law(slot, block[:, slot - 1]).where(chosen[:, slot - 1], law)
+            token = law.draw(uniform)
+            block[:, slot] = torch.where(here, token, block[:, slot])
+            sure[:, slot] = torch.where(here, law.prob_of(token), sure[:, slot])
+
+    # ----------------------------------------------------------------------------------------------------- shared
+
+    def _open_block(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        batch, device = self.cache.batch, self.cache.tokens.device
+        tokens = torch.full((batch, size), self.denoiser.facts.mask, dtype=torch.long, device=device)
+        return tokens, torch.zeros(batch, size, device=device), torch.zeros(batch, size, device=device)
+
+    def _take(self, slot: int, logits: Tensor, draws: Draws, tokens: Tensor, nll: Tensor, confidence: Tensor) -> None:
+        """Decides one slot from the causal logits [B, V]."""
+        law = self._law(logits)
+        token = law.draw(draws.uniform().to(tokens.device))
+        self.cache.decide(token)
+        tokens[:, slot], nll[:, slot], confidence[:, slot] = token, _nll(logits, token), law.prob_of(token)
+
+    def _law(self, logits: Tensor) -> Candidates:
+        return candidates(self._forbid(logits), self.dial.temperature, self.dial.nucleus)
+
+    def _forbid(self, logits: Tensor) -> Tensor:
+        """Logits without the tokens that may not come now: control tokens, and the end where it is too early."""
+        facts = self.denoiser.facts
+        barred = list(facts.banned) + ([] if self.may_end else [facts.end])
+        if barred:
+            logits = logits.clone()
+            logits[..., barred] = -torch.inf
+        return logits
+
+    def _all_ended(self, tokens: Tensor) -> bool:
+        return bool((tokens == self.denoiser.facts.end).any(-1).all())
+
+
+def _nll(logits: Tensor, tokens: Tensor) -> Tensor:
+    """−log p of tokens [...] under logits [..., V], in nats."""
+    return torch.logsumexp(logits, dim=-1) - logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,137 @@
+"""Unmasking rules and the draws they rest on: pure functions of probabilities, testable with four numbers.
+
+Knows nothing of networks, caches or text. B rows, L slots, V vocabulary, K candidates of a slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TOP = (64, 1024)
+"""Candidates looked at for a nucleus, in this order; it rarely needs more, and then everything is sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A distribution over a few token ids: ids [..., K], probs [..., K] that sum to 1."""
+
+    ids: Tensor
+    probs: Tensor
+
+    def draw(self, uniform: Tensor) -> Tensor:
+        """The token [...] at quantile `uniform` [...] of the cumulated probabilities (inverse transform)."""
+        edges = self.probs.cumsum(-1)
+        at = torch.searchsorted(edges, (uniform * edges[..., -1]).to(edges.dtype).unsqueeze(-1), right=True)
+        token: Tensor = self.ids.gather(-1, at.clamp_(max=self.ids.shape[-1] - 1)).squeeze(-1)
+        return token
+
+    def prob_of(self, token: Tensor) -> Tensor:
+        """Probability [...] of token [...]; 0 where it is no candidate."""
+        return torch.where(self.ids == token.unsqueeze(-1), self.probs, 0.0).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """In nats, [...]."""
+        return torch.special.entr(self.probs).sum(-1)
+
+    def slot(self, index: int) -> Candidates:
+        """The law of one slot of [B, L, K]: [B, K]."""
+        return Candidates(self.ids[:, index], self.probs[:, index])
+
+    @staticmethod
+    def stack(laws: list[Candidates]) -> Candidates:
+        """L laws of [B, K] as one of [B, L, K]; missing candidates have probability 0."""
+        width = max(law.ids.shape[-1] for law in laws)
+        pads = [(0, width - law.ids.shape[-1]) for law in laws]
+        return Candidates(
+            torch.stack([F.pad(law.ids, pad, value=-1) for law, pad in zip(laws, pads, strict=True)], dim=1),
+            torch.stack([F.pad(law.probs, pad) for law, pad in zip(laws, pads, strict=True)], dim=1),
+        )
+
+    def where(self, rows: Tensor, other: Candidates) -> Candidates:
+        """This law in the given rows [B], the other one elsewhere. Laws [B, K]."""
+        both, pick = Candidates.stack([self, other]), rows[:, None]
+        here, there = both.slot(0), both.slot(1)
+        return Candidates(torch.where(pick, here.ids, there.ids), torch.where(pick, here.probs, there.probs))
+
+    def first(self, count: int) -> Candidates:
+        """The laws of the first `count` slots of [B, L, K]."""
+        return Candidates(self.ids[:, :count], self.probs[:, :count])
+
+
+def candidates(logits: Tensor, temperature: float, nucleus: float, ids: Tensor | None = None) -> Candidates:
+    """What is drawn from logits [..., V]: tempered, cut to the smallest set of tokens whose mass reaches `nucleus`.
+
+    Temperature 0 keeps the likeliest token alone. `ids` [..., V] names the tokens where the logits are a selection.
+    """
+    if temperature == 0.0:
+        best = logits.argmax(-1, keepdim=True)
+        return Candidates(best if ids is None else ids.gather(-1, best), torch.ones_like(best, dtype=torch.float32))
+    probs = torch.softmax(logits / temperature, dim=-1)
+    if nucleus == 1.0:
+        whole = torch.arange(logits.shape[-1], device=logits.device).expand_as(probs) if ids is None else ids
+        return Candidates(whole, probs)
+    for count in (*TOP, probs.shape[-1]):
+        top, where = probs.topk(min(count, probs.shape[-1]), dim=-1)
+        if float(top.sum(-1).min()) >= nucleus:
+            break
+    kept = torch.where(top.cumsum(-1) - top < nucleus, top, 0.0)
+    return Candidates(where if ids is None else ids.gather(-1, where), kept / kept.sum(-1, keepdim=True))
+
+
+def share(masked: int, steps_left: int) -> int:
+    """Slots to unmask now so that `masked` slots are full after `steps_left` steps of nearly equal size."""
+    return -(-masked // steps_left)
+
+
+def first_hitting(masked: Tensor, count: int, uniforms: Tensor) -> Tensor:
+    """`count` masked slots of each row, uniformly: masked and result [B, L] boolean, uniforms [B, L].
+
+    With count 1 it is the first-hitting sampler of BD3-LM (Arriola et al. 2025, after Zheng et al. 2024).
+    """
+    return confident(uniforms, masked, count)
+
+
+def confident(confidence: Tensor, masked: Tensor, count: int) -> Tensor:
+    """The `count` masked slots of each row with the highest confidence [B, L]. All of them where fewer are masked."""
+    ranked = torch.where(masked, confidence, -torch.inf)
+    chosen = torch.zeros_like(masked).scatter_(-1, ranked.topk(min(count, masked.shape[-1]), dim=-1).indices, True)
+    return chosen & masked
+
+
+def above(confidence: Tensor, masked: Tensor, threshold: float) -> Tensor:
+    """Every masked slot with confidence [B, L] of at least `threshold`, and the most confident one in any case."""
+    return (masked & (confidence >= threshold)) | confident(confidence, masked, 1)
+
+
+def leftmost(masked: Tensor, count: int) -> Tensor:
+    """The first `count` masked slots of each row."""
+    return masked & (masked.cumsum(-1) <= count)
+
+
+def accepted_prefix(
+    target: Candidates, proposed: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float = 0.0
+) -> Tensor:
+    """How many proposals each row keeps, counted from the left: [B].
+
+    Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q). target holds p and
+    proposed q for each slot, with axes [B, L]; tokens and uniforms [B, L]. With leniency ε > 0 a token also passes where
+    p ≥ min(ε, ε·e^−H), H the entropy of p (typical acceptance, Cai et al. 2024).
+    """
+    p, q = target.prob_of(tokens), proposed.prob_of(tokens)
+    passed = uniforms * q < p
+    if leniency > 0.0:
+        passed |= p >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
+    return passed.long().cumprod(-1).sum(-1)
+
+
+def residual(target: Candidates, proposed: Candidates) -> Candidates:
+    """What a slot is drawn from after its proposal was refused: max(0, p − q), normalised. Axes [B, K] each."""
+    q_there = torch.where(target.ids[..., :, None] == proposed.ids[..., None, :], proposed.probs[..., None, :], 0.0)
+    left = (target.probs - q_there.sum(-1)).clamp(min=0.0)
+    total = left.sum(-1, keepdim=True)
+    # A refusal has no chance where p = q; rounding may still leave nothing, and p itself is then the law.
+    return Candidates(target.ids, torch.where(total > 0.0, left / total.clamp(min=1e-30), target.probs))

@@ -1,0 +1,1 @@
+"""The tests: one file per module, run by `python -m tests`."""

@@ -1,0 +1,387 @@
+"""Documents and sections, every state of the model, hostile words, every size and look."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
+
+# ------------------------------------------------------------------------------------------------ documents, sections
+
+
+def outline(page: Page) -> list[str]:
+    return page.locator("#outline .name").all_text_contents()
+
+
+def test_an_empty_desk_says_what_to_do(page: Page) -> None:
+    expect(page.get_by_role("heading", name="An empty desk")).to_be_visible()
+    expect(page.get_by_label("Text of the section")).to_be_hidden()
+    page.get_by_role("button", name="Start a document").click()
+    expect(page.get_by_label("Title of the document")).to_be_focused()
+    expect(page.get_by_label("Text of the section")).to_be_visible()
+
+
+def test_documents_are_made_named_opened_and_deleted(desk: Desk, written: Page) -> None:
+    start_document(written, "Letters", "One", "A letter.")
+    cards = written.locator("#documents .card .name")
+    expect(cards).to_have_text(["Letters", "Harbour"])
+    cards.nth(1).click()
+    expect(written.get_by_label("Title of the document")).to_have_value("Harbour")
+    written.get_by_label("Title of the document").fill("Harbour, a novel")
+    expect(cards).to_have_text(["Harbour, a novel", "Letters"])
+    written.get_by_role("button", name="Delete the document").click()
+    written.get_by_role("button", name="Keep it").click()
+    expect(cards).to_have_count(2)
+    written.get_by_role("button", name="Delete the document").click()
+    written.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(cards).to_have_text(["Letters"])
+    expect(written.get_by_label("Title of the document")).to_have_value("Letters")
+    assert [card.title for card in desk.session.documents()] == ["Letters"]
+
+
+def test_sections_are_added_moved_by_button_and_by_key_and_deleted(desk: Desk, written: Page) -> None:
+    for title in ("Morning", "Noon"):
+        written.get_by_role("button", name="Add", exact=True).click()
+        expect(written.get_by_label("Title of the section")).to_have_value("")
+        written.get_by_label("Title of the section").fill(title)
+        expect(written.locator("#saved")).to_have_text("Saved")
+    assert outline(written) == ["Night", "Morning", "Noon"]
+    written.get_by_role("button", name="Move “Noon” up").click()
+    expect(written.locator("#outline .name")).to_have_text(["Night", "Noon", "Morning"])
+    written.locator("#outline .row", has_text="Noon").focus()
+    written.keyboard.press("Alt+ArrowUp")
+    expect(written.locator("#outline .name")).to_have_text(["Noon", "Night", "Morning"])
+    expect(written.locator("#outline .row", has_text="Noon")).to_be_focused()
+    written.keyboard.press("ArrowDown")
+    expect(written.locator("#outline .row", has_text="Night")).to_be_focused()
+    written.keyboard.press("Delete")
+    written.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(written.locator("#outline .name")).to_have_text(["Noon", "Morning"])
+    document = desk.session.document(desk.session.documents()[0].id)
+    assert [section.title for section in document.sections] == ["Noon", "Morning"]
+
+
+def test_each_section_keeps_its_own_brief_length_status_and_text(written: Page) -> None:
+    written.locator("#text").click()
+    written.keyboard.type("Dark.")
+    written.get_by_label("Length").fill("300")
+    written.get_by_label("Status").select_option("done")
+    written.get_by_role("button", name="Add", exact=True).click()
+    expect(written.get_by_label("Brief")).to_have_value("")
+    expect(written.locator("#text")).to_have_text("")
+    expect(written.get_by_label("Status")).to_have_value("planned")
+    written.keyboard.press("Alt+PageUp")
+    expect(written.get_by_label("Brief")).to_have_value("A keeper lights his lamp.")
+    expect(written.locator("#text")).to_have_text("Dark.")
+    expect(written.get_by_label("Length")).to_have_value("300")
+    expect(written.get_by_label("Status")).to_have_value("done")
+    expect(written.locator("#meter-words")).to_have_text("1 of 300")
+    expect(written.locator("#outline-sum")).to_have_text("1 of 600 words")
+
+
+def test_the_address_names_the_section_and_the_way_back_works(written: Page, open_tab: OpenTab) -> None:
+    night = written.url
+    written.get_by_role("button", name="Add", exact=True).click()
+    expect(written.get_by_label("Title of the section")).to_have_value("")
+    assert written.url != night
+    written.go_back()
+    expect(written.get_by_label("Title of the section")).to_have_value("Night")
+    assert written.url == night
+
+
+def test_undo_belongs_to_the_section_it_was_typed_in(written: Page) -> None:
+    written.locator("#text").click()
+    written.keyboard.type("First.")
+    written.get_by_role("button", name="Add", exact=True).click()
+    expect(written.locator("#text")).to_have_text("")
+    written.locator("#text").click()
+    written.keyboard.type("Second.")
+    written.keyboard.press("Control+z")
+    written.keyboard.press("Control+z")
+    expect(written.locator("#text")).to_have_text("")
+    written.keyboard.press("Alt+PageUp")
+    expect(written.locator("#text")).to_have_text("First.")
+
+
+# ---------------------------------------------------------------------------------------------------------- the model
+
+
+def test_without_a_ready_model_it_is_a_full_editor_that_says_how_far_it_is(
+    stopped_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    stopped_desk.script.change(hold_opening=True)
+    page: Page = request.getfixturevalue("page")
+    page.get_by_role("button", name="Start a document").click()
+    page.get_by_label("Brief").fill("A brief.")
+    page.locator("#text").click()
+    page.keyboard.type("Written by hand.")
+    expect(page.locator("#saved")).to_have_text("Saved")
+    assert stopped_desk.text() == "Written by hand."
+    expect(page.locator("#engine-line")).to_have_text("The model is being fetched.")
+    expect(page.get_by_role("progressbar", name="Getting the model ready")).to_have_js_property("value", 0.5)
+    expect(page.locator("#write")).to_be_disabled()
+    stopped_desk.script.change(hold_opening=False)
+    expect(page.locator("#write")).to_be_enabled()
+    expect(page.get_by_role("progressbar", name="Getting the model ready")).to_be_hidden()
+
+
+def test_a_model_that_fails_is_a_sentence_an_editor_and_another_try(
+    stopped_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    stopped_desk.script.change(unavailable="The weights file is damaged; delete it and try again.")
+    page: Page = request.getfixturevalue("page")
+    page.get_by_role("button", name="Start a document").click()
+    expect(page.locator("#engine-line")).to_have_text("The weights file is damaged; delete it and try again.")
+    page.locator("#text").click()
+    page.keyboard.type("Still an editor.")
+    expect(page.locator("#saved")).to_have_text("Saved")
+    expect(page.locator("#write")).to_be_disabled()
+    stopped_desk.script.change(unavailable=None)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#write")).to_be_enabled()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_a_job_that_fails_is_a_sentence_and_keeps_its_blocks(desk: Desk, written: Page) -> None:
+    desk.script.change(fail_block=3)
+    written.locator("#write").click()
+    expect(written.get_by_role("alert")).to_contain_text("was told to fail here")
+    expect(written.locator("#write")).to_have_text("Continue, 126 words")
+    assert len(desk.text().split()) == 24
+    assert text_of(written) == desk.text()
+
+
+# ------------------------------------------------------------------------------------------------------ hostile words
+
+HOSTILE = (
+    '<script>window.hacked = "script"</script>',
+    '<img src="x" onerror="window.hacked = 1">',
+    "[click](javascript:window.hacked=2)",
+    '"><svg onload=window.hacked=3>',
+    "\u202eevil\u202c",
+    "{{7*7}}${7*7}",
+    "e\u0301\u0301\u0301\u0301",
+    "שלום",
+)
+
+
+def test_markup_in_titles_briefs_and_the_models_words_is_shown_and_never_obeyed(
+    desk: Desk, page: Page, open_tab: OpenTab
+) -> None:
+    wild = " ".join(HOSTILE)
+    desk.script.change(words=HOSTILE)
+    start_document(page, wild, wild, wild)
+    page.locator("#text").click()
+    page.keyboard.insert_text(wild)
+    page.locator("#write").click()
+    expect(page.locator("#write")).to_have_text("Continue")
+    assert text_of(page) == desk.text()
+    assert desk.text().startswith(wild)
+    expect(page.locator("#documents .card .name")).to_have_text(wild)
+    expect(page.locator("#outline .row .name")).to_have_text(wild)
+    page.get_by_role("button", name="Read", exact=True).click()
+    expect(page.locator("#reading")).to_contain_text('<script>window.hacked = "script"</script>')
+    page.get_by_role("button", name="Whole document").click()
+    expect(page.locator("#reading h1")).to_have_text(wild)
+    assert page.locator("#reading a, #reading script, #reading img, #reading svg").count() == 0
+    page.get_by_role("button", name="Delete the document").click()
+    expect(page.get_by_role("dialog")).to_contain_text(wild)
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(page.get_by_label("Title of the document")).to_have_value(wild)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_pasted_page_leaves_its_words_only(written: Page) -> None:
+    written.locator("#text").click()
+    written.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.setData("text/html", "<b onclick=f()>bold</b><img src=x onerror='window.hacked=1'><p>next");
+          data.setData("text/plain", "bold\\r\\nnext");
+          document.activeElement.dispatchEvent(
+            new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
+        }"""
+    )
+    assert text_of(written) == "bold\nnext"
+    assert written.locator("#text b, #text img, #text p").count() == 0
+
+
+def test_formatting_keys_leave_plain_text_plain(written: Page) -> None:
+    written.locator("#text").click()
+    written.keyboard.type("plain")
+    written.keyboard.press("Control+a")
+    for key in ("Control+b", "Control+i", "Control+u"):
+        written.keyboard.press(key)
+    assert written.locator("#text").inner_html() == "<div>plain</div>"
+
+
+# -------------------------------------------------------------------------------------------------- keys, sizes, looks
+
+
+def test_a_section_is_written_by_keyboard_alone(desk: Desk, page: Page) -> None:
+    expect(page.get_by_role("heading", name="An empty desk")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="New", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Title of the document")).to_be_focused()
+    page.keyboard.type("Keys")
+    tab_to(page, page.get_by_label("Title of the section"))
+    page.keyboard.type("Only keys")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Brief")).to_be_focused()
+    page.keyboard.type("Without a mouse.")
+    tab_to(page, page.get_by_label("Length"))
+    page.keyboard.press("Control+a")
+    page.keyboard.type("60")
+    tab_to(page, page.get_by_label("Text of the section"))
+    page.keyboard.type("Begun. ")
+    tab_to(page, page.get_by_role("slider"))
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", "balanced")
+    expect(page.locator("#write")).to_be_enabled()
+    desk.script.hold(block=2)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#write")).to_have_text("Stop")
+    expect(page.locator("#meter-words")).to_have_text("17 of 60")
+    page.keyboard.press("Escape")
+    expect(page.locator("#write")).to_have_text(re.compile("^Continue"))
+    desk.script.release()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#meter-words")).to_have_text("60 of 60")
+    assert desk.text().startswith("Begun. ")
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Presses Tab until it is there; everything on the way shows that it has the focus."""
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("(node) => node === document.activeElement"):
+            return
+    raise AssertionError(f"{wanted} cannot be reached with the Tab key")
+
+
+NO_OVERFLOW = (
+    "document.documentElement.scrollWidth <= innerWidth && document.querySelector('#scroll').scrollWidth <= innerWidth"
+)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 2000])
+def test_it_fits_every_width(desk: Desk, written: Page, width: int) -> None:
+    written.locator("#text").click()
+    written.keyboard.insert_text("A word. " * 60 + "y" * 400)
+    written.set_viewport_size({"width": width, "height": 740})
+    assert written.evaluate(NO_OVERFLOW)
+    for name in ("Title of the section", "Brief", "Length", "Text of the section"):
+        expect(written.get_by_label(name)).to_be_visible()
+    expect(written.locator("#write")).to_be_in_viewport(ratio=1)
+    measure = written.locator("#text").bounding_box()
+    assert measure is not None
+    assert measure["width"] <= 38 * 16 + 1
+    written.get_by_role("button", name="Fine settings").click()
+    assert written.evaluate(NO_OVERFLOW)
+
+
+def test_on_a_phone_the_lists_are_a_drawer(desk: Desk, written: Page) -> None:
+    written.set_viewport_size({"width": 360, "height": 640})
+    expect(written.locator("#side")).not_to_be_in_viewport()
+    written.get_by_role("button", name="Documents and sections").click()
+    expect(written.locator("#side")).to_be_in_viewport()
+    written.keyboard.press("Escape")
+    expect(written.locator("#side")).not_to_be_in_viewport()
+    written.get_by_role("button", name="Documents and sections").click()
+    written.get_by_role("button", name="Add", exact=True).click()
+    expect(written.locator("#side")).not_to_be_in_viewport()
+    expect(written.get_by_label("Title of the section")).to_be_focused()
+    written.keyboard.type("On the way")
+    written.locator("#write").click()
+    expect(written.locator("#meter-words")).to_have_text("150 of 150")
+
+
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgb = (color) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (node) => {
+    let color = [0, 0, 0, 0];
+    for (let up = node; up; up = up.parentElement) {
+      const [r, g, b, a] = rgb(getComputedStyle(up).backgroundColor);
+      const rest = 1 - color[3] / 255, part = rest * a / 255;
+      color = [color[0] + r * part, color[1] + g * part, color[2] + b * part, color[3] + 255 * part];
+    }
+    return color;
+  };
+  const poor = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const words = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!words && !("placeholder" in node) || !node.checkVisibility() || node.disabled || node.closest(".hidden")) continue;
+    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) poor.push(`${node.tagName} ${node.id || node.className}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_every_word_has_enough_contrast_in_both_looks(desk: Desk, written: Page, look: str) -> None:
+    written.emulate_media(color_scheme="light" if look == "dark" else "dark")
+    theme = written.locator("#theme")
+    while theme.text_content() != look.capitalize():
+        theme.click()
+    paper = written.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    channels = [int(number) for number in re.findall(r"\d+", paper)]
+    assert (sum(channels[:3]) > 600) == (look == "light")
+    desk.script.change(unavailable="x")
+    written.locator("#text").click()
+    written.keyboard.type("Words.")
+    written.get_by_role("button", name="Fine settings").click()
+    assert written.evaluate(CONTRASTS) == []
+    written.get_by_role("button", name="Keys").click()
+    assert written.evaluate(CONTRASTS) == []
+    written.keyboard.press("Escape")
+    written.reload()
+    expect(theme).to_have_text(look.capitalize())
+
+
+def test_every_control_has_a_name(written: Page) -> None:
+    nameless = written.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, textarea, a, [role]")]
+          .filter((node) => node.checkVisibility() && !node.closest("[aria-hidden=true]"))
+          .filter((node) => !["status", "alert", "log", "group"].includes(node.getAttribute("role")))
+          .filter((node) => !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length))
+          .map((node) => node.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_words_are_counted_as_the_store_counts_them(desk: Desk, written: Page) -> None:
+    text = (
+        "It’s a well-known fact – 3.14, naïve, 漢字, foo_bar! e\u0301t\u0301 x²½ Ⅷ don't 'quoted' -dash- \u0661\u0662"
+    )
+    written.locator("#text").click()
+    written.keyboard.insert_text(text)
+    expect(written.locator("#saved")).to_have_text("Saved")
+    section = desk.session.document(desk.session.documents()[0].id).sections[0]
+    expect(written.locator("#meter-words")).to_have_text(f"{section.words} of 150")
+
+
+def test_nothing_is_left_in_the_browser_but_looks_and_places(written: Page) -> None:
+    written.locator("#text").click()
+    written.keyboard.type("My secret.")
+    expect(written.locator("#saved")).to_have_text("Saved")
+    kept = written.evaluate("JSON.stringify({...localStorage})")
+    assert "secret" not in kept
+    assert all(name.startswith("galley:") for name in json.loads(kept))
+    assert written.evaluate("document.cookie") == ""

@@ -1,0 +1,211 @@
+"""Rules of the prompt: short and plain, within its budget, and nothing is left out without a sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from app.draft import Block, Document, Section, count_words
+from app.prompt import (
+    CHAT_TOKENS,
+    CONTEXT_WORDS,
+    SYSTEM,
+    BriefTooLong,
+    EmptyBrief,
+    PromptError,
+    Reading,
+    end_that_fits,
+    read_for,
+)
+
+STORY = " ".join(f"This is sentence number {number}." for number in range(1, 301))
+
+
+def tokens(text: str) -> int:
+    """About what a tokenizer gives: words, and each other character for itself."""
+    return len(re.findall(r" ?\w+|\n+|[^\w ]| ", text))
+
+
+def section(number: int, title: str = "", brief: str = "", text: str = "", words: int = 150) -> Section:
+    blocks = (Block(text, "writer"),) if text else ()
+    return Section(number, 1, title, brief, words, "draft", 0, blocks)
+
+
+def document(*sections: Section, title: str = "The Lighthouse") -> Document:
+    return Document(1, title, 0, sections, "", "")
+
+
+def reading(*sections: Section, budget: int = 8000, words: int | None = None, title: str = "The Lighthouse") -> Reading:
+    """What is read for the last of the sections."""
+    return read_for(document(*sections, title=title), sections[-1], count=tokens, budget=budget, words=words)
+
+
+def test_the_task_is_told_in_plain_words() -> None:
+    read = reading(section(1, "Night", "Fog comes in.", words=200))
+    assert read.system == SYSTEM
+    assert read.user == (
+        'Write the section "Night" of a document titled "The Lighthouse".\nFog comes in.\nWrite about 200 words.'
+    )
+    assert (read.so_far, read.left_out) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("title", "brief", "document_title", "user"),
+    [
+        ("Night", "", "", 'Write the section "Night".\nWrite about 150 words.'),
+        ("", "Fog.", "", "Write a section.\nFog.\nWrite about 150 words."),
+        (" ", "Fog.\n", " ", "Write a section.\nFog.\nWrite about 150 words."),
+        ("", "Fog.", "D", 'Write a section of a document titled "D".\nFog.\nWrite about 150 words.'),
+    ],
+)
+def test_what_has_no_title_is_not_named(title: str, brief: str, document_title: str, user: str) -> None:
+    assert reading(section(1, title, brief), title=document_title).user == user
+
+
+def test_another_length_than_the_target_can_be_asked_for() -> None:
+    assert "about 1 word." in reading(section(1, "Night"), words=1).user
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t"])
+def test_a_section_without_title_and_brief_is_one_sentence(blank: str) -> None:
+    with pytest.raises(EmptyBrief) as refused:
+        reading(section(1, blank, blank, text="Even with text."))
+    assert str(refused.value).count(".") == 1
+    assert issubclass(EmptyBrief, PromptError)
+
+
+def test_a_brief_longer_than_the_context_is_one_sentence() -> None:
+    with pytest.raises(BriefTooLong) as refused:
+        reading(section(1, "Night", "word " * 9000))
+    assert re.fullmatch(r"The brief of “Night” is about \d+ tokens longer [^.]*\.", str(refused.value))
+
+
+def test_a_brief_that_leaves_no_room_for_the_text_to_be_continued_is_too_long() -> None:
+    brief = "word " * 300
+    alone = reading(section(1, "", brief)).tokens
+    assert reading(section(1, "", brief), budget=alone).tokens == alone
+    with pytest.raises(BriefTooLong):
+        reading(section(1, "", brief, text=STORY), budget=alone)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<script>alert(1)</script>", "🏳️‍🌈 🙂", "שלום עולם", "<|im_start|>system", 'He said "no".', "# Not a heading"],
+)
+def test_titles_briefs_and_texts_pass_through_as_they_are(text: str) -> None:
+    read = reading(section(1, "Before", text=f"{text} was before."), section(2, text, text, text), title=text)
+    assert read.user.count(text) == 4
+    assert read.so_far == text
+
+
+def test_the_end_of_the_section_before_is_read_and_the_rest_is_told() -> None:
+    read = reading(section(1, "Day", text="Long ago."), section(2, "Dusk", text=STORY), section(3, "Night"))
+    head, _, task = read.user.rpartition("\n\n")
+    start, _, ending = head.partition("\n\n")
+    assert start == "The section before this one ends like this:"
+    assert STORY.endswith(ending)
+    assert ending.startswith("This is sentence")
+    assert CONTEXT_WORDS - 5 < count_words(ending) <= CONTEXT_WORDS
+    assert task.startswith('Write the section "Night"')
+    assert read.left_out == ("Of “Dusk” only the end is read.", "What stands before “Dusk” is left out.")
+
+
+def test_a_short_section_before_is_read_whole_and_nothing_needs_to_be_told() -> None:
+    read = reading(section(1, "Dusk", text="The sun went down.\n\nIt was cold.\n"), section(2, "Night"))
+    assert "ends like this:\n\nThe sun went down.\n\nIt was cold.\n\nWrite the section" in read.user
+    assert read.left_out == ()
+
+
+def test_planned_sections_between_are_passed_over() -> None:
+    read = reading(section(1, "Dusk", text="The sun went down."), section(2, "Empty", text=" \n"), section(3, "Night"))
+    assert "The sun went down." in read.user
+    assert read.left_out == ()
+
+
+def test_sections_behind_are_not_read() -> None:
+    first = section(1, "Night", "Fog.")
+    there = document(first, section(2, "Morning", text="The sun rose."))
+    assert "rose" not in read_for(there, first, count=tokens, budget=8000).user
+
+
+def test_the_section_before_gives_way_to_the_sections_own_text() -> None:
+    own = section(2, "Night", text=STORY)
+    alone = reading(own).tokens
+    read = reading(section(1, "Dusk", text=STORY), own, budget=alone + 5)
+    assert read.so_far == STORY
+    assert "ends like this" not in read.user
+    assert read.left_out == ("“Dusk” does not fit and is left out.",)
+    more = reading(section(0, "Day", text=STORY), section(1, "", text=STORY), own, budget=alone + 5)
+    assert more.left_out == ("The sections up to the untitled section do not fit and are left out.",)
+
+
+def test_a_text_too_long_loses_its_beginning_at_a_sentence_and_says_so() -> None:
+    read = reading(section(1, "Night", text=STORY), budget=500)
+    assert STORY.endswith(read.so_far)
+    assert read.so_far.startswith("This is sentence")
+    assert 400 < read.tokens <= 500
+    assert read.left_out == ("The beginning of “Night” does not fit and is left out.",)
+
+
+def test_a_long_title_is_shortened_in_sentences() -> None:
+    (sentence,) = reading(section(1, "Night " * 20, text=STORY), budget=500).left_out
+    assert "Night…”" in sentence
+    assert len(sentence) < 120
+
+
+@given(
+    st.integers(0, 1500),
+    st.text("ab. \n", max_size=400),
+    st.text("ab. \n", max_size=400),
+    st.sampled_from([tokens, len, lambda text: len(text.encode()) // 3 + 1]),
+)
+def test_the_budget_is_kept_and_whatever_is_missing_is_told(
+    budget: int, before: str, text: str, count: Callable[[str], int]
+) -> None:
+    own = section(2, "Night", "Fog.", text)
+    there = document(section(1, "Dusk", text=before), own)
+    try:
+        read = read_for(there, own, count=count, budget=budget)
+    except BriefTooLong:
+        assume(False)
+    assert read.tokens <= budget
+    assert read.tokens == CHAT_TOKENS + count(read.system) + count(read.user) + count(read.so_far)
+    assert text.endswith(read.so_far)
+    assert any("“Night”" in sentence for sentence in read.left_out) == (read.so_far != text)
+    if before.strip() and before.strip() not in read.user:
+        assert any("“Dusk”" in sentence for sentence in read.left_out)
+
+
+@given(st.text('ab.!\n "', max_size=80), st.integers(0, 80))
+def test_the_end_that_fits_is_the_longest_from_a_sentence_on(text: str, room: int) -> None:
+    end = end_that_fits(text, len, room)
+    assert text.endswith(end)
+    assert len(end) <= room
+    starts = [match.end() for match in re.finditer(r"(?<=[.!])\"*\s+|\n+", text)]
+    fitting = [text[start:] for start in [0, *starts] if len(text) - start <= room and text[start:].strip()]
+    if fitting:
+        assert end == fitting[0]
+    elif text:
+        assert end or not room
+
+
+def test_one_endless_sentence_is_cut_at_a_word_and_an_endless_word_anywhere() -> None:
+    assert end_that_fits("one two three four", len, 12) == "three four"
+    assert end_that_fits("abcdefgh", len, 3) == "fgh"
+    assert end_that_fits("東京は夜の七時。空は暗い。", len, 6) == "夜の七時。空は暗い。"[-6:]
+
+
+def test_a_novel_is_measured_only_a_few_times() -> None:
+    calls = []
+
+    def count(text: str) -> int:
+        calls.append(len(text))
+        return tokens(text)
+
+    own = section(1, "Night", text=STORY * 100)
+    read_for(document(own), own, count=count, budget=4000)
+    assert len(calls) < 40
