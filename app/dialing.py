@@ -61,8 +61,14 @@ def seconds_to_write(
 ) -> float:
     """Seconds for reading the prompt and writing the words, before any correction. ready.speeds must not be empty."""
     reading = prompt_tokens / ready.prefill_tokens_per_second if ready.prefill_tokens_per_second > 0 else 0.0
-    forwards = tokens_for(entry, words) * forwards_per_token(entry, dial, stop_name)
-    return reading + forwards * seconds_per_forward(entry, ready, dial, stop_name)
+    tokens = tokens_for(entry, words)
+    at_the_end = min(tokens, ready.ending_tokens)
+    forwards = (tokens - at_the_end) * forwards_per_token(entry, dial, stop_name)
+    return (
+        reading
+        + forwards * seconds_per_forward(entry, ready, dial, stop_name)
+        + at_the_end * _ending_seconds_per_token(entry, ready, dial, stop_name)
+    )
 
 
 def forwards_per_token(entry: Entry, dial: Dial, stop_name: str | None) -> float:
@@ -91,6 +97,14 @@ def seconds_per_forward(entry: Entry, ready: Ready, dial: Dial, stop_name: str |
     if near is None:
         return max(measured.values())
     return measured[near.name] * _width(dial) / _width(near.dial)
+
+
+def _ending_seconds_per_token(entry: Entry, ready: Ready, dial: Dial, stop_name: str | None) -> float:
+    """Of the last sentences, which are tried several times: measured at the named stop or the nearest one."""
+    measured = {speed.stop: speed.ending_seconds for speed in ready.speeds}
+    stop = _named(entry, dial, stop_name) or _nearest([stop for stop in entry.stops if stop.name in measured], dial)
+    seconds = measured[stop.name] if stop and stop.name in measured else max(measured.values())
+    return seconds / ready.ending_tokens
 
 
 def _named(entry: Entry, dial: Dial, stop_name: str | None) -> Stop | None:

@@ -6,12 +6,12 @@ remembers who wrote it, so that an edit in the middle of a long section leaves t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from model.contract import Dial
+from model.contract import count_words as count_words  # one counter on both sides of the border
 
 Author = Literal["writer", "model", "edited"]
 """writer: typed or pasted. model: written by the model, untouched. edited: the model's block, changed by the writer."""
@@ -25,9 +25,6 @@ SURE_CHARS = 8
 """A block shorter than this may stand in a new text by chance."""
 
 SURE_TRIES = 8
-
-_WORD = re.compile(r"\w+(?:['’\-]\w+)*")
-
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -102,11 +99,6 @@ class Card:
     updated: str
     sections: int
     words: int
-
-
-def count_words(text: str) -> int:
-    """The desk's one word counter: runs of letters and digits; an apostrophe or hyphen inside does not split one."""
-    return len(_WORD.findall(text))
 
 
 def join(blocks: Sequence[Block]) -> str:

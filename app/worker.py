@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -76,11 +77,13 @@ Child = Callable[[Connection, str, Path, int | None], None]
 def child_main(connection: Connection, model: str, cache_dir: Path, threads: int | None) -> None:
     """The model process with the real engine."""
 
+    began = time.monotonic()
+
     def open_engine(report: Callable[[Preparing], None]) -> Writer | Failed:
         from model.engine import Engine, ModelUnavailable
 
         try:
-            return Engine.open(model, cache_dir=cache_dir, threads=threads, report=report)
+            return Engine.open(model, cache_dir=cache_dir, threads=threads, report=report, since=began)
         except ModelUnavailable as error:
             return Failed(None, str(error))
 

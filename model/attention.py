@@ -53,10 +53,13 @@ def block_mask(clean: int, start: int, n: int, columns: int, device: torch.devic
 
 
 def as_bias(mask: Tensor, padding: Tensor | None, groups: int, dtype: torch.dtype) -> Tensor:
-    """A mask [n or 1, T] as the additive bias (0 or −∞) that `attend` takes, without the columns a row is padded with."""
+    """A mask [n or 1, T] as the additive bias that `attend` takes, without the columns a row is padded with.
+
+    What is hidden gets a very low number, not −∞: a padded position sees nothing at all, and must not become nan.
+    """
     if padding is None:
         mask = mask[None]
     else:
         mask = mask & (torch.arange(mask.shape[-1], device=mask.device) >= padding[:, None, None])
-    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min / 2)
     return (bias if mask.shape[1] == 1 else bias.repeat(1, groups, 1))[:, None]

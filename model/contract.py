@@ -6,6 +6,7 @@ be replaced (a scripted worker in tests, a remote server) without the other noti
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,6 +21,13 @@ verified       the verified prefix: the causal reading of the same weights accep
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 BLOCK_SIZES = (1, 4, 8, 16, 32)
+
+_WORD = re.compile(r"\w+(?:['’\-]\w+)*")
+
+
+def count_words(text: str) -> int:
+    """What both sides call a word: a run of letters and digits; an apostrophe or hyphen inside does not split one."""
+    return len(_WORD.findall(text))
 
 
 class InvalidSetting(ValueError):
@@ -106,10 +114,15 @@ class Preparing:
 
 @dataclass(frozen=True, slots=True)
 class StopSpeed:
-    """What one named stop costs on this machine: seconds per network forward, sampling included."""
+    """What one named stop costs on this machine.
+
+    seconds_per_forward  of the network, sampling included.
+    ending_seconds       for the tries at the last sentences, when a length is wanted.
+    """
 
     stop: str
     seconds_per_forward: float
+    ending_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +132,11 @@ class Ready:
     model         its id in the catalogue.
     tokenizer     path of its tokenizer.json: lets the desk count tokens without torch.
     context       tokens that fit its cache, prompt included.
-    precision     "bfloat16" or "float32".
+    precision     of the weights: "bfloat16", "float16" or "float32".
     threads       CPU threads in use.
-    load_seconds  from process start to here.
+    load_seconds  from process start to here, without the time a download took.
     speeds        one entry per named stop, from a short measurement at start-up.
+    ending_tokens  about how many tokens of a section the ending writes.
     prefill_tokens_per_second  how fast it reads.
     """
 
@@ -133,6 +147,7 @@ class Ready:
     threads: int
     load_seconds: float
     speeds: tuple[StopSpeed, ...]
+    ending_tokens: int
     prefill_tokens_per_second: float
 
 

@@ -16,7 +16,7 @@ GROWTH = 128
 """The cache grows by this many tokens: shapes stay the same between growths, so matrix products keep their plans."""
 
 ROOM = 64
-"""Scratch columns past the context that a denoising step may use."""
+"""Positions past the context that a denoising step may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ class BlockCache:
         """Tokens of the text so far, the pending one included."""
         return self.size + self.pending
 
-    def reserve(self, size: int) -> None:
-        """Makes room for `size` columns in all. Raises ContextFull."""
-        if size > self.limit + ROOM:
+    def reserve(self, size: int, scratch: int = 0) -> None:
+        """Makes room for `size` tokens in all, and scratch columns after them. Raises ContextFull."""
+        if size > self.limit:
             raise ContextFull(f"The text is longer than the {self.limit} tokens this model can hold.")
-        if size <= self.capacity:
+        if size + scratch <= self.capacity:
             return
-        more = -(-size // GROWTH) * GROWTH - self.capacity
+        more = -(-(size + scratch) // GROWTH) * GROWTH - self.capacity
         self.layers = [F.pad(layer, (0, 0, 0, more)) for layer in self.layers]
         self.tokens = torch.cat([self.tokens, self.tokens.new_zeros(self.batch, more)], dim=1)
         self.capacity += more
@@ -94,8 +94,6 @@ class BlockCache:
         """Appends one decided token [B], to be read by the next forward."""
         if self.pending:
             raise ValueError("A token is pending already: commit before deciding the next one.")
-        if self.size >= self.limit:
-            raise ContextFull(f"The text has reached the {self.limit} tokens this model can hold.")
         self.reserve(self.size + 1)
         self.tokens[:, self.size] = token
         self.pending = True

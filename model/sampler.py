@@ -45,7 +45,10 @@ class Block:
 
 
 class Draws:
-    """One random stream per row, so that a row does not depend on its neighbours."""
+    """One random stream per row, so that a row does not depend on its neighbours.
+
+    Verified rows keep step with the slowest: there only the law of a row does not depend on them.
+    """
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -111,6 +114,8 @@ class BlockSampler:
 
     def block(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
         """Writes the next `size` tokens of every row; the generator's return value is the finished block."""
+        if self.denoiser.facts.causal and self._ahead is None and not self.cache.pending:
+            raise ValueError("A block needs something to follow: read a prompt first.")
         if self.dial.rule == "verified" and self.denoiser.facts.causal:
             return (yield from self._verified(size, draws))
         return (yield from self._unverified(size, draws))
@@ -195,6 +200,7 @@ class BlockSampler:
         self._take(0, self._ahead, draws, tokens, nll, confidence)
         block, sure = tokens[:, 1:], confidence[:, 1:]  # views: what is unmasked here shows in the picture
         masked = torch.ones_like(block, dtype=torch.bool)
+        quantiles = draws.uniform(size - 1).to(block.device)  # one a slot, whatever a neighbour's slots need
         for step in range(self.dial.steps):
             if not bool(masked.any()):
                 break
@@ -202,7 +208,7 @@ class BlockSampler:
             slots = self._shortlist(features)
             self.nfe += 1
             chosen = self._choose(slots.sureness, masked, self.dial.steps - step, draws)
-            self._unmask(block, sure, chosen, slots, draws)
+            self._unmask(block, sure, chosen, slots, quantiles)
             masked &= ~chosen
             yield Step(tokens.clone(), confidence.clone())
         after = self.denoiser.commit(block, self.cache)
@@ -222,17 +228,16 @@ class BlockSampler:
             case _:
                 return unmasking.confident(sureness, masked, count)
 
-    def _unmask(self, block: Tensor, sure: Tensor, chosen: Tensor, slots: _Shortlist, draws: Draws) -> None:
+    def _unmask(self, block: Tensor, sure: Tensor, chosen: Tensor, slots: _Shortlist, quantiles: Tensor) -> None:
         """Draws a token for every chosen slot, left to right; where the slot to the left is as new, it is weighed in."""
         for slot in range(block.shape[1]):
             here = chosen[:, slot]
             if not bool(here.any()):
                 continue
-            uniform = draws.uniform().to(block.device)
             law = slots.law(slot, None)
             if slot > 0 and bool(chosen[:, slot - 1].any()):
                 law = slots.law(slot, block[:, slot - 1]).where(chosen[:, slot - 1], law)
-            token = law.draw(uniform)
+            token = law.draw(quantiles[:, slot])
             block[:, slot] = torch.where(here, token, block[:, slot])
             sure[:, slot] = torch.where(here, law.prob_of(token), sure[:, slot])
 

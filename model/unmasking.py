@@ -24,8 +24,8 @@ class Candidates:
 
     def draw(self, uniform: Tensor) -> Tensor:
         """The token [...] at quantile `uniform` [...] of the cumulated probabilities (inverse transform)."""
-        edges = self.probs.cumsum(-1)
-        at = torch.searchsorted(edges, (uniform * edges[..., -1]).to(edges.dtype).unsqueeze(-1), right=True)
+        edges = self.probs.double().cumsum(-1)  # in float32 a quantile just under 1 would fall past the last edge
+        at = torch.searchsorted(edges, (uniform * edges[..., -1]).unsqueeze(-1), right=True)
         token: Tensor = self.ids.gather(-1, at.clamp_(max=self.ids.shape[-1] - 1)).squeeze(-1)
         return token
 

@@ -50,6 +50,9 @@ SENTENCE_WORDS = 9
 SECONDS_PER_FORWARD = 0.02
 """What the engine claims; it takes no time but the script's pace."""
 
+ENDING_TOKENS, ENDING_SECONDS = 40, 0.8
+"""Claimed, too."""
+
 READ_AT_ONCE = 256
 
 REPEAT_SECONDS = 0.005
@@ -125,7 +128,8 @@ class ScriptedEngine:
             precision="float32",
             threads=threads or 2,
             load_seconds=0.25,
-            speeds=tuple(StopSpeed(stop.name, SECONDS_PER_FORWARD) for stop in SMOLLM2.stops),
+            speeds=tuple(StopSpeed(stop.name, SECONDS_PER_FORWARD, ENDING_SECONDS) for stop in SMOLLM2.stops),
+            ending_tokens=ENDING_TOKENS,
             prefill_tokens_per_second=1000.0,
         )
 

@@ -47,7 +47,8 @@ READY = Ready(
     precision="float32",
     threads=2,
     load_seconds=1.0,
-    speeds=(StopSpeed("exact", 0.04), StopSpeed("quick", 0.03), StopSpeed("sketch", 0.05)),
+    speeds=(StopSpeed("exact", 0.04, 2.0), StopSpeed("quick", 0.03, 1.5), StopSpeed("sketch", 0.05, 1.0)),
+    ending_tokens=50,
     prefill_tokens_per_second=500.0,
 )
 
@@ -67,7 +68,7 @@ def seconds(dial: Dial, name: str | None, *, prompt: int = 100, words: int = 150
 def test_a_named_stop_is_reckoned_from_what_was_measured_there() -> None:
     exact = ENTRY.stop("exact")
     assert tokens_for(ENTRY, 150) == 225
-    assert seconds(exact.dial, "exact") == pytest.approx(100 / 500 + 225 * 0.8 * 0.04)
+    assert seconds(exact.dial, "exact") == pytest.approx(100 / 500 + (225 - 50) * 0.8 * 0.04 + 2.0)
 
 
 def test_temperature_and_nucleus_do_not_make_another_stop_of_it() -> None:
@@ -115,7 +116,7 @@ def test_a_stop_that_was_not_measured_borrows_from_the_nearest_one() -> None:
     ready = replace(READY, speeds=READY.speeds[:1])
     assert seconds_per_forward(ENTRY, ready, Dial(8, 1, "confidence"), None) == pytest.approx(0.04)
     assert seconds_per_forward(ENTRY, ready, ENTRY.stop("sketch").dial, "sketch") > 0.04
-    assert seconds_per_forward(ENTRY, replace(READY, speeds=(StopSpeed("other", 0.07),)), Dial(8, 1, "verified"), None)
+    assert seconds_per_forward(ENTRY, replace(READY, speeds=(StopSpeed("other", 0.07, 1.0),)), Dial(8, 1, "verified"), None)
 
 
 @given(dials, st.sampled_from([None, "exact", "quick", "sketch"]), st.integers(0, 8000), st.integers(1, 4999))

@@ -107,6 +107,9 @@ class Llama:
         mask_row = torch.zeros_like(embedding[0]) if adapter is None else adapter.mask_embedding.to(embedding)
         self._embedding = torch.cat([embedding, mask_row[None]])  # [V + 1, D] as stored; the last row is the mask token
         self._unembedding = Linear(self._cast(weights.get("lm_head.weight", embedding)), packed=packed)
+        self._output_rows = (
+            weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
+        )
         self._final_norm = self._cast(weights["model.norm.weight"])
         self._clean = [self._layer(weights, i, None) for i in range(config.num_hidden_layers)]
         self._noisy = (
@@ -149,7 +152,7 @@ class Llama:
         first = cache.decided - 1  # position of the last decided token, which predicts slot 0
         noisy = torch.cat([cache.tokens[:, first : first + 1], block], dim=1)
         n = noisy.shape[1]
-        cache.reserve(cache.size + n)
+        cache.reserve(cache.size, scratch=n)
         mask = block_mask(first, cache.size, n, cache.capacity, self.device)
         return self._forward(self._noisy, noisy, first, mask, cache)[:, :-1]
 
@@ -164,7 +167,7 @@ class Llama:
             known = F.rms_norm(known, known.shape[-1:], None, self.config.rms_norm_eps)
             hidden = F.silu(F.linear(torch.cat([features, known], dim=-1), self._head.w1, self._head.b1))
             features = features + F.linear(hidden, self._head.w2, self._head.b2)
-        return torch.bmm(self._embedding[candidates].to(self.dtype), features[..., None])[..., 0].float()
+        return torch.bmm(self._output_rows[candidates].to(self.dtype), features[..., None])[..., 0].float()
 
     # ------------------------------------------------------------------------------------------------- the network
 
@@ -261,10 +264,10 @@ def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
 def check_weights(config: LlamaConfig, weights: Mapping[str, Tensor]) -> None:
     """Raises WrongWeights that names what is missing, left over or misshapen."""
     expected = weight_shapes(config)
+    if "lm_head.weight" in weights:
+        expected["lm_head.weight"] = expected["model.embed_tokens.weight"]
     faults = [f"{name} is missing" for name in expected if name not in weights]
-    faults += [
-        f"{name} is not part of this network" for name in weights if name not in expected | {"lm_head.weight": ()}
-    ]
+    faults += [f"{name} is not part of this network" for name in weights if name not in expected]
     faults += [
         f"{name} is {tuple(weights[name].shape)}, not {shape}"
         for name, shape in expected.items()

