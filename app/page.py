@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -133,7 +133,12 @@ def _desk(session: Session, stop: asyncio.Event) -> APIRouter:
 
 
 async def event_stream(
-    subscription: Subscription, stop: asyncio.Event, tabs: anyio.CapacityLimiter
+    subscription: Subscription,
+    stop: asyncio.Event,
+    tabs: anyio.CapacityLimiter,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[str]:
     """The events of one tab. Ends with the server or with the tab, and then frees the subscription.
 
@@ -142,12 +147,12 @@ async def event_stream(
     """
     try:
         yield ": open\n\n"
-        last_sent, next_picture = time.monotonic(), 0.0
+        last_sent = next_picture = clock()
         while not stop.is_set():
-            if (pause := next_picture - time.monotonic()) > 0:
-                await asyncio.sleep(pause)
+            if (pause := next_picture - clock()) > 0:
+                await sleep(pause)
             event = await anyio.to_thread.run_sync(subscription.get, POLL_SECONDS, limiter=tabs, abandon_on_cancel=True)
-            now = time.monotonic()
+            now = clock()
             if event is not None:
                 if event["type"] == "step":
                     next_picture = now + 1 / PICTURES_PER_SECOND

@@ -268,8 +268,10 @@ class Session:
         with self._lock:
             ready, count, corrections = self._ready, self._count, self._corrections
         section = self._store.section(section_id)
-        if words is None:
-            words = section.target_words - section.words
+        try:
+            words = self._words_wanted(section, words)
+        except Refused:
+            return None
         if ready is None or count is None or not ready.speeds or words < 1:
             return None
         try:

@@ -180,8 +180,9 @@ class Store:
             wanted["target_words"] = _target(target_words)
         if status is not None:
             wanted["status"] = _status(status)
+        said = "\n".join(str(value) for value in wanted.values())
         with self._writing() as db:
-            section = self._section(db, section_id)
+            section = self._find(db, section_id, revision, said)
             changes = {
                 name: [getattr(section, name), value]
                 for name, value in wanted.items()
@@ -189,7 +190,7 @@ class Store:
             }
             if not changes:
                 return section
-            self._expect_section(db, section, revision, "\n".join(str(value) for value in wanted.values()))
+            self._expect_section(db, section, revision, said)
             at = self._at()
             for name, (_, value) in changes.items():
                 db.execute(f"UPDATE sections SET {name} = ? WHERE id = ?", [value, section_id])

@@ -46,7 +46,10 @@ class Fields:
         value = self._given.get(name)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise BadRequest(f"“{name}” has to be a number.")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise BadRequest(f"“{name}” is too large a number.") from error
 
     def text(self, name: str, most: int) -> str:
         value = self._given.get(name)
@@ -275,7 +278,7 @@ VERBS: Mapping[str, Callable[[Session, Fields], Json]] = {
 
 def _status(status: str | None) -> Status | None:
     if status is not None and status not in STATUSES:
-        raise BadRequest(f"There is no status “{status}”; choose one of {', '.join(STATUSES)}.")
+        raise BadRequest(f"There is no status {status!r}; choose one of {', '.join(STATUSES)}.")
     return status
 
 

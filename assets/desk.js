@@ -25,6 +25,7 @@ const desk = {
   view: "edit",
   readAll: false,
   follow: true,
+  shown: null, // the document whose title stands in the bar
   renaming: null, // a title of the document that is not saved yet
   ended: null, // how the last job ended
   model: null,
@@ -34,26 +35,33 @@ let editor = null;
 let island = null;
 let keeper = null;
 let opening = 0; // counts openings, so that a slow answer does not overtake a later one
+let renamed = Promise.resolve(); // the last save of the document's title
 
 const dial = new DialView(() => soonPredict());
 
 // ------------------------------------------------------------------------------------------------------- helpers
 
 /** Runs a verb; a refusal becomes a sentence on the page. Resolves to null where it was refused. */
-async function attempt(verb, given, options) {
+async function attempt(verb, given) {
   try {
-    const answer = await ask(verb, given, options);
-    unnote();
+    const answer = await ask(verb, given);
+    unnote("away");
+    unnote(verb);
     return answer;
   } catch (error) {
-    if (error instanceof Away) note("The desk is not running. Start Galley again; what you type is kept in this browser.");
-    else if (error instanceof Refusal) {
-      note(error.message);
-      if (error.kind === "StaleDocument" && error.theirs.id === desk.outline?.id) setOutline(error.theirs);
-      if (error.kind === "NotFound") refreshSoon();
-    } else throw error;
+    sayRefusal(error, verb);
     return null;
   }
+}
+
+/** What is not a refusal stays an error. */
+function sayRefusal(error, verb) {
+  if (error instanceof Away) note("The desk is not running. Start Galley again; what you type is kept in this browser.", "away");
+  else if (error instanceof Refusal) {
+    note(error.message, verb);
+    if (error.kind === "StaleDocument" && error.theirs.id === desk.outline?.id) setOutline(error.theirs);
+    if (error.kind === "NotFound") refreshSoon();
+  } else throw error;
 }
 
 function later(action, wait) {
@@ -118,7 +126,9 @@ function drawHead() {
   show($("views"), Boolean(desk.section));
   show($("dock"), Boolean(desk.section));
   if (outline) {
-    if (!desk.renaming && document.activeElement !== $("document-title")) $("document-title").value = outline.title;
+    const typing = desk.renaming || document.activeElement === $("document-title");
+    if (!typing || desk.shown !== outline.id) $("document-title").value = outline.title;
+    desk.shown = outline.id;
     $("download").href = `/desk/export/${outline.id}.md`;
   }
   drawEmpty();
@@ -182,21 +192,42 @@ function leaveDocument() {
 
 /** The title as it is typed; not overwritten by anything until it is saved. */
 function retitle() {
-  desk.renaming = { id: desk.outline.id, title: $("document-title").value };
+  const { id, title: before } = desk.outline;
+  desk.renaming = { before, ...desk.renaming, id, title: $("document-title").value };
   desk.outline.title = desk.renaming.title;
   setOutline(desk.outline);
   renameSoon();
 }
 
-async function rename() {
+/** Saves the title; one save after the other, so that none is made on a revision that the one before has changed. */
+function rename(leaving = false) {
+  renamed = renamed.then(() => sendTitle(leaving));
+  return renamed;
+}
+
+async function sendTitle(leaving) {
   const wanted = desk.renaming;
   if (!wanted || desk.outline?.id !== wanted.id) return;
   const { id, revision } = desk.outline;
-  const answer = await attempt("rename_document", { document_id: id, revision, title: wanted.title });
-  if (desk.renaming === wanted) desk.renaming = null;
-  if (answer && desk.outline?.id === id) {
-    desk.outline.revision = answer.document.revision;
-    if (!desk.renaming) setOutline(answer.document);
+  try {
+    const { document: fresh } = await ask("rename_document", { document_id: id, revision, title: wanted.title }, { leaving });
+    if (desk.renaming === wanted) desk.renaming = null;
+    if (desk.outline?.id !== id) return;
+    desk.outline.revision = fresh.revision;
+    if (!desk.renaming) setOutline(fresh);
+  } catch (error) {
+    if (error instanceof Away) {
+      drawSaved("away"); // tried again when the desk is back
+      return;
+    }
+    const onlySections = error.kind === "StaleDocument" && error.theirs.id === id && error.theirs.title === wanted.before;
+    if (onlySections && desk.outline?.id === id) {
+      setOutline({ ...error.theirs, title: wanted.title }); // sections came or went elsewhere: no conflict with a title
+      await sendTitle(leaving);
+      return;
+    }
+    if (desk.renaming === wanted) desk.renaming = null;
+    sayRefusal(error, "rename_document");
   }
 }
 
@@ -282,8 +313,10 @@ const refreshSoon = later(async () => {
 /** Opens a document, and a section of it: the first one where none is named. */
 async function go(documentId, sectionId = null, replace = false) {
   const turn = ++opening;
+  if (keeper && sectionId !== keeper.id) await keeper.flush(); // a question about a stale text belongs before its section
   if (desk.outline?.id !== documentId) {
     await rename();
+    if (desk.renaming) return; // the desk is away, and the title not saved yet
     const answer = await attempt("document", { document_id: documentId });
     if (!answer || turn !== opening) return;
     closeSection();
@@ -319,20 +352,23 @@ function openSection(section) {
   // A new element: the browser's undo belongs to the section it was typed in.
   const root = $("text").cloneNode(false);
   $("text").replaceWith(root);
-  editor = new Editor(root, typed);
-  island = new Island($("island"), editor);
+  const own = new Editor(root, typed);
+  editor = own;
+  island = new Island($("island"), own);
+  // A section that was left may still be on its way to the store: its keeper goes on with its own editor, out of sight.
+  const here = () => editor === own;
   keeper = new Keeper(section, desk.outline.created, {
-    text: () => editor.text,
-    append: appendText,
-    adopt: adoptSection,
-    saved: drawSaved,
-    stale: (mine, theirs, text) => askSides(mine, theirs, text),
+    text: () => own.text,
+    append: (text, event) => (here() ? appendText(text, event) : own.append(text)),
+    adopt: (fresh) => (here() ? adoptSection(fresh) : own.set(fresh.text)),
+    saved: (state, sentence) => here() && drawSaved(state, sentence),
+    stale: askSides,
     changed: (line) => {
       setLine(line);
-      soonPredict();
+      if (here()) soonPredict();
     },
-    invalid: (fields) => "target_words" in fields && $("target").setAttribute("aria-invalid", "true"),
-    gone: goneSection,
+    invalid: (fields) => here() && "target_words" in fields && $("target").setAttribute("aria-invalid", "true"),
+    gone: (sentence) => (here() ? goneSection(sentence) : note(sentence)),
   });
   adoptSection(section);
   drawSaved("saved");
@@ -341,6 +377,7 @@ function openSection(section) {
   keeper.restore(section);
   drawLists();
   drawHead();
+  growBrief(); // its height is known from here on
   drawWriting();
   if (writingHere()) {
     drawStep(desk.job.step);
@@ -430,11 +467,11 @@ function changeTarget() {
   const target = Number($("target").value);
   if (!Number.isInteger(target) || target < 1 || target > 5000) {
     $("target").setAttribute("aria-invalid", "true");
-    note("A length is a whole number of words, from 1 to 5000.");
+    note("A length is a whole number of words, from 1 to 5000.", "length");
     return;
   }
   $("target").removeAttribute("aria-invalid");
-  unnote();
+  unnote("length");
   keeper.change({ target_words: target });
   desk.section.target_words = target;
   drawWriting();
@@ -450,7 +487,7 @@ async function write() {
   if (!keeper) return;
   const { section } = desk;
   setView("edit");
-  await keeper.flush();
+  await Promise.all([rename(), keeper.flush()]);
   if (keeper.unsaved || keeper.id !== section.id) return;
   desk.follow = true;
   $("write").disabled = true;
@@ -521,6 +558,7 @@ function noticeScroll() {
   const before = Number(scroll.dataset.top ?? 0);
   const now = scroll.scrollTop;
   scroll.dataset.top = String(now);
+  $("main").classList.toggle("scrolled", now > 0);
   if (!writingHere()) return;
   if (now < before - 2) desk.follow = false;
   else if (now > before && scroll.scrollHeight - scroll.clientHeight - now < 60) desk.follow = true;
@@ -536,28 +574,28 @@ function drawWriting() {
   button.classList.toggle("stop", Boolean(job));
   button.setAttribute("aria-keyshortcuts", job ? "Escape" : "Control+Enter");
   say($("write-key"), job ? "Esc" : "Ctrl ⏎");
-  let label = "Write";
-  if (job) label = job.stopping ? "Stopping" : "Stop";
-  else if (count > 0) label = lacking >= LEAST_WORDS ? `Continue, ${words(lacking)}` : "Continue";
-  else label = `Write ${words(section.target_words)}`;
+  let [label, much] = ["Write", ` ${words(section.target_words)}`];
+  if (job) [label, much] = [job.stopping ? "Stopping" : "Stop", ""];
+  else if (count > 0) [label, much] = ["Continue", lacking >= LEAST_WORDS ? `, ${words(lacking)}` : ""];
   say($("write-label"), label);
+  say($("write-words"), much);
   button.disabled = job ? Boolean(job.stopping) : engine?.state !== "ready";
 
   say($("meter-words"), `${number(count)} of ${number(section.target_words)}`);
   $("words-bar").value = Math.min(1, count / section.target_words);
   const shown = here || meter?.section_id === section.id ? meter : null;
   say($("meter-speed"), speeds(shown));
-  say($("meter-nfe"), shown?.tokens ? shown.nfe_per_token.toFixed(2) : "–");
+  say($("meter-nfe"), shown?.tokens ? shown.nfe_per_token.toFixed(2) : "");
   say($("meter-left-name"), here ? "Time left" : "Time");
-  say($("meter-left"), here ? (shown?.seconds_left == null ? "…" : duration(shown.seconds_left)) : shown?.seconds ? duration(shown.seconds) : "–");
+  say($("meter-left"), here ? (shown?.seconds_left == null ? "…" : duration(shown.seconds_left)) : shown?.seconds ? duration(shown.seconds) : "");
   drawEngine();
 }
 
 function speeds(meter) {
-  if (!meter?.tokens) return "–";
-  const first = desk.firstSpeed ? `${desk.firstSpeed.toFixed(1)} first` : meter.first_block_seconds ? `first block ${duration(meter.first_block_seconds)}` : "";
+  if (!meter?.tokens) return "";
+  const first = desk.firstSpeed ? `${desk.firstSpeed.toFixed(1)} first` : "";
   const steady = meter.tokens_per_second ? meter.tokens_per_second.toFixed(1) : "";
-  return steady && first ? `${steady}, ${first}` : steady || first || "–";
+  return steady && first ? `${steady}, ${first}` : steady || first;
 }
 
 function drawEngine() {
@@ -709,10 +747,11 @@ async function come() {
     dial.begin(state.model);
     await openPlace(true);
   } else {
-    unnote();
+    unnote("away");
     refreshSoon();
     if (!desk.job) island?.clear();
     else drawStep(desk.job.step);
+    await rename();
     await keeper?.flush();
     await keeper?.catchUp();
   }
@@ -813,7 +852,7 @@ $("section-title").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) $("brief").focus(), event.preventDefault();
 });
 $("document-title").addEventListener("input", retitle);
-$("document-title").addEventListener("change", rename);
+$("document-title").addEventListener("change", () => rename());
 $("new-document").addEventListener("click", newDocument);
 $("add-section").addEventListener("click", addSection);
 $("write").addEventListener("click", write);
@@ -843,7 +882,7 @@ document.addEventListener("keydown", onKey);
 addEventListener("popstate", () => openPlace(true));
 addEventListener("resize", () => growBrief());
 addEventListener("pagehide", () => {
-  rename();
+  rename(true);
   keeper?.flush({ leaving: true });
 });
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keeper?.flush({ leaving: true }));

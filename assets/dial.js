@@ -133,7 +133,7 @@ export class DialView {
 
   #facts() {
     const seconds = this.#stop ? this.#seconds[this.#stop.name] : this.#seconds.own;
-    const time = seconds ? ` About ${duration(seconds)} for this section here.` : "";
+    const time = seconds ? ` About ${duration(Math.max(seconds, 1))} for this section here.` : "";
     if (!this.#stop) {
       const { block_size: size, steps, rule } = this.#dial;
       return `Your own setting: blocks of ${size}, ${steps} ${steps === 1 ? "step" : "steps"}, ${(RULES[rule] ?? rule).toLowerCase()}.${time}`;

@@ -97,16 +97,18 @@ export function tellKeys() {
 }
 
 let noteTimer = 0;
+let noteAbout = "";
 
-/** A sentence that stays for a while. */
-export function note(sentence) {
+/** A sentence that stays for a while, or until `unnote` says that what it is about is settled. */
+export function note(sentence, about = "") {
   const place = $("note");
+  noteAbout = about;
   say(place, sentence);
   show(place, true);
   clearTimeout(noteTimer);
   noteTimer = setTimeout(() => show(place, false), 4000 + 60 * sentence.length);
 }
 
-export function unnote() {
-  show($("note"), false);
+export function unnote(about) {
+  if (noteAbout === about) show($("note"), false);
 }

@@ -1,6 +1,8 @@
 // The live block: a fixed number of slots that stands where the text ends. A masked slot is a thin bar of a typical
 // word's width; a token fades in; how sure the model is shows as the weight of a line under it. Knows nothing of jobs.
 
+import { el } from "./dom.js";
+
 const LEVELS = [0.9, 0.6, 0.35]; // surer than this: no line, a thin one, a middle one; less: a heavy one
 
 export class Island {
@@ -24,9 +26,8 @@ export class Island {
   draw(slots, { quiet = false } = {}) {
     const wasOpen = this.open;
     if (slots.length !== this.#slots.length) {
-      this.#slots = slots.map(() => document.createElement("span"));
+      this.#slots = slots.map(() => el("span", { class: "slot masked" }, "", el("span", { class: "word" })));
       this.#shown = slots.map(() => null);
-      for (const slot of this.#slots) slot.className = "slot masked";
       this.#host.replaceChildren(...this.#slots);
     }
     slots.forEach((slot, index) => {
@@ -34,8 +35,7 @@ export class Island {
       const look = text === null ? "slot masked" : `slot sure-${level(slot.confidence)}`;
       const node = this.#slots[index];
       if (this.#shown[index] !== text) {
-        // One text node that stays: a changed word is a changed word, not a new element.
-        node.textContent = text ?? "";
+        fill(node, text ?? "");
         node.classList.remove("in");
         if (text !== null) {
           void node.offsetWidth; // the fade begins anew
@@ -72,6 +72,13 @@ export class Island {
       this.#placed = placed;
     }
   }
+}
+
+/** The space before a word stays outside the line under it. Nodes stay: a changed word is no new element. */
+function fill(slot, text) {
+  const word = text.trimStart();
+  slot.firstChild.data = text.slice(0, text.length - word.length);
+  slot.lastChild.textContent = word;
 }
 
 function level(confidence) {

@@ -105,11 +105,16 @@ export class Keeper {
         this.#hooks.saved("away");
         clearTimeout(this.#timer);
         if (!this.#closed || this.#pending()) this.#timer = setTimeout(() => this.flush(), AGAIN_MS);
+      } else if (error instanceof Refusal && error.kind === "NotFound") {
+        // Deleted elsewhere; the desk has put what it refused into the history.
+        this.#typed = false;
+        this.#fields = null;
+        memory.remove(this.#name());
+        this.#hooks.gone(error.message);
       } else if (error instanceof Refusal) {
         this.#keep();
         this.#hooks.saved("refused", error.message);
-        if (error.kind === "NotFound") this.#hooks.gone(error.message);
-        else if (error.status >= 500) this.#timer = setTimeout(() => this.flush(), AGAIN_MS);
+        if (error.status >= 500) this.#timer = setTimeout(() => this.flush(), AGAIN_MS);
       } else throw error;
     }
   }
@@ -151,6 +156,7 @@ export class Keeper {
         this.#hooks.invalid(fields, error.message);
         return;
       }
+      if (error instanceof Refusal && error.kind === "NotFound" && this.#typed) return; // the text is refused, and kept, too
       this.#fields = { ...fields, ...this.#fields };
       if (!(error instanceof Refusal && error.kind === "StaleRevision")) throw error;
       await this.#decide(error.theirs, fields);

@@ -18,7 +18,7 @@ export function words(count) {
 
 /** Seconds as people say them. */
 export function duration(seconds) {
-  if (seconds < 1) return "under 1 s";
+  if (seconds < 1) return "< 1 s";
   if (seconds < 100) return `${Math.round(seconds)} s`;
   return `${Math.round(seconds / 60)} min`;
 }

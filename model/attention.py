@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHORT = 512
-"""Up to this many columns scaled_dot_product_attention is the fastest form on a CPU; past it, two plain products are."""
+"""Up to so many columns scaled_dot_product_attention is the fastest form on a CPU; past it, two plain products are."""
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
     """Softmax attention with grouped queries over all columns of a cache.
 
-    queries [B, n, H·G, D], already scaled; keys, values [B, H, T, D]; bias [B or 1, 1, G·n or 1, T]. Returns [B, n, H·G·D].
+    queries [B, n, H·G, D], already scaled; keys, values [B, H, T, D]; bias [B or 1, 1, G·n or 1, T]. Returns
+    [B, n, H·G·D].
     The G query heads that share a key head are folded into the rows of one product (no copies of keys).
     """
     batch, n, query_heads, width = queries.shape

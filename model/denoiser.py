@@ -46,8 +46,8 @@ class ContextFull(RuntimeError):
 class BlockCache:
     """Keys and values of the committed tokens of a batch of equally long texts: extend, cut back, size.
 
-    layers        per layer keys and values [2, B, H, capacity, D]. Columns from `size` on are scratch: zero, or left over
-                  from a denoising step or a cut; the attention bias hides them.
+    layers        per layer keys and values [2, B, H, capacity, D]. Columns from `size` on are scratch: zero, or left
+                  over from a denoising step or a cut; the attention bias hides them.
     tokens        [B, capacity] ids. The last decided token may be *pending*: decided, but not read into keys yet.
     padding       [B] columns at the left that a row does not use, or None.
     """

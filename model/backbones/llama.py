@@ -94,6 +94,8 @@ class Llama:
         self.config, self.dtype, self.packed = config, dtype, packed
         self.device = device or torch.device("cpu")
         check_weights(config, weights)
+        # First, because making them takes more memory than they keep, which is free for the weights then.
+        self._cos, self._sin = (self._cast(t) for t in rotary_tables(config))
         self.facts = Facts(
             vocabulary=config.vocab_size,
             mask=config.vocab_size,
@@ -118,7 +120,6 @@ class Llama:
             else [self._layer(weights, i, adapter) for i in range(config.num_hidden_layers)]
         )
         self._head = head and SamplerHead(*(self._cast(t) for t in (head.w1, head.b1, head.w2, head.b2)))
-        self._cos, self._sin = (self._cast(t) for t in rotary_tables(config))
 
     # ------------------------------------------------------------------------------------------------ the protocol
 
@@ -146,7 +147,7 @@ class Llama:
         return self.logits(x[:, -1:] if last_only else x)
 
     def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
-        """Features [B, L', D] of the slots of a block [B, L'] that may hold the mask token. The cache stays as it is."""
+        """Features [B, L', D] of the slots of a block [B, L'] that may hold the mask token. The cache stays."""
         if cache.decided == 0:
             raise ValueError("A shifted network needs one decided token before a block.")
         first = cache.decided - 1  # position of the last decided token, which predicts slot 0
@@ -161,7 +162,7 @@ class Llama:
         return self._unembedding(features).float()
 
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
-        """Logits [B, K] of candidate tokens, corrected for the token to the left by the sampler head, if there is one."""
+        """Logits [B, K] of candidate tokens, corrected for the token to the left where there is a sampler head."""
         if self._head is not None:
             known = self._embedding[left].to(self.dtype)
             known = F.rms_norm(known, known.shape[-1:], None, self.config.rms_norm_eps)
@@ -172,7 +173,7 @@ class Llama:
     # ------------------------------------------------------------------------------------------------- the network
 
     def _forward(self, layers: list[_Layer], tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
-        """Features [B, n, D] of tokens [B, n] at positions from `position`; their keys and values go to scratch columns."""
+        """Features [B, n, D] of tokens [B, n] from `position` on; their keys and values go to scratch columns."""
         c = self.config
         (batch, n), heads, kv_heads, d = tokens.shape, c.num_attention_heads, c.num_key_value_heads, c.head_dim
         bias = as_bias(mask, cache.padding, heads // kv_heads, cache.dtype)
@@ -198,7 +199,7 @@ class Llama:
             return weight
 
         def linear(weight: Tensor) -> Linear:
-            return Linear(self._cast(weight), packed=self.packed, few=adapter is None)
+            return Linear(self._cast(weight), packed=self.packed, rough=adapter is not None)
 
         return _Layer(
             before_attention=self._cast(weights[f"{prefix}.input_layernorm.weight"]),
@@ -214,7 +215,7 @@ class Llama:
 
 
 def rotary_tables(config: LlamaConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin [context + a block, heads + 2·kv_heads, head_dim], so that x·cos + roll(x)·sin treats q, k and v at once.
+    """cos and sin [context + a block, heads + 2·kv_heads, head_dim]: x·cos + roll(x)·sin treats q, k and v at once.
 
     Queries come out rotated (half-split) and scaled by head_dim^−½, keys rotated, values as they were.
     """
@@ -231,8 +232,8 @@ def rotary_tables(config: LlamaConfig) -> tuple[Tensor, Tensor]:
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / √(mean x² + eps) · weight over the last axis.
 
-    [x, −x] has mean 0 and variance mean x², so torch's fused layer norm does it; on a CPU its own rms_norm is a chain of
-    eight small operations and takes twice as long.
+    [x, −x] has mean 0 and variance mean x², so torch's fused layer norm does it; on a CPU its own rms_norm is a chain
+    of eight small operations and takes twice as long.
     """
     width = x.shape[-1]
     return F.layer_norm(torch.cat([x, -x], dim=-1), (2 * width,), None, None, eps)[..., :width] * weight

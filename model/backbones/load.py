@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, WrongWeights
 from model.catalog import Entry
-from model.linear import multiplies_bfloat16, packs_float16
+from model.linear import has_fbgemm, multiplies_bfloat16
 from model.tokenizer import ChatTokenizer
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
@@ -42,7 +42,7 @@ def fastest_precision() -> Precision:
     cpu = torch.device("cpu")
     if multiplies_bfloat16():
         return Precision("bfloat16", torch.float32, True, cpu)
-    if packs_float16():
+    if has_fbgemm():
         return Precision("float16", torch.float32, True, cpu)
     return FULL
 

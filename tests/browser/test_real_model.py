@@ -1,0 +1,100 @@
+"""The whole of it, nothing scripted: the real weights in a real model process, before the writer's eyes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.worker import child_main
+from model.contract import count_words
+from model.ending import closes_sentence
+from tests.browser.conftest import Desk, Engine, OpenTab, start_document, text_of
+
+PATIENCE_MS = 120_000
+"""For what the model does: on a busy machine it takes its time."""
+
+
+@pytest.fixture
+def engine(model_cache: Path) -> Engine:
+    return Engine(child_main, model="smollm2-135m", cache_dir=model_cache)
+
+
+@pytest.fixture
+def page(desk: Desk, open_tab: OpenTab) -> Page:
+    """A tab, once the model is ready."""
+    news = desk.session.subscribe()
+    while desk.session.engine()["state"] == "preparing":
+        news.get(timeout=1.0)
+    news.close()
+    assert desk.session.engine()["state"] == "ready", desk.session.engine()["sentence"]
+    return open_tab()
+
+
+def begin(page: Page, words: int) -> None:
+    """A document with one section of so many words, being written."""
+    start_document(page, "Harbour", "Night", "A keeper lights his lamp and thinks of the ships that did not come.")
+    page.get_by_label("Length").fill(str(words))
+    page.get_by_label("Length").blur()
+    expect(page.locator("#saved")).to_have_text("Saved")
+    page.locator("#write").click()
+
+
+def wait_for_blocks(page: Page, count: int) -> str:
+    """The text when so many blocks, or more, have been seen to lock in."""
+    expect(page.locator("#text")).to_have_text(re.compile(rf"(\w+\W+){{{4 * count}}}"), timeout=PATIENCE_MS)
+    return text_of(page)
+
+
+def expect_finished(desk: Desk, page: Page, words: int) -> str:
+    expect(page.locator("#write")).to_have_text(re.compile("Continue"), timeout=PATIENCE_MS)
+    text = desk.text()
+    assert text_of(page) == text
+    assert abs(count_words(text) - words) <= 0.1 * words
+    assert closes_sentence(text)
+    return text
+
+
+def test_blocks_lock_in_it_stops_goes_on_after_a_reload_and_is_exported_after_a_restart(
+    desk: Desk, page: Page, open_tab: OpenTab
+) -> None:
+    begin(page, 90)
+    expect(page.locator("#island .slot:not(.masked)").first).to_be_attached(timeout=PATIENCE_MS)
+    first = wait_for_blocks(page, 2)
+    page.locator("#write", has_text="Stop").click()
+    expect(page.locator("#write")).to_have_text(re.compile("Continue"))
+    stopped = desk.text()
+    assert stopped.startswith(first)
+    assert text_of(page) == stopped
+    page.locator("#write").click()
+    wait_for_blocks(page, 4)
+    page.reload()
+    finished = expect_finished(desk, page, 90)
+    assert finished.startswith(stopped)
+
+    page.close()
+    desk.end()
+    desk.start()
+    again = open_tab()
+    expect(again.locator("#text")).to_have_text(re.compile(r"\w"))
+    assert text_of(again) == finished
+    with again.expect_download() as download:
+        again.locator("#download").click()
+    exported = Path(download.value.path()).read_text(encoding="utf-8")
+    assert exported == f"# Harbour\n\n## Night\n\n{finished.strip()}\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no way to kill a process at once")
+def test_a_killed_model_process_loses_no_block_and_the_section_is_written_to_its_end(desk: Desk, page: Page) -> None:
+    begin(page, 90)
+    before = wait_for_blocks(page, 2)
+    pid = desk.session._worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    finished = expect_finished(desk, page, 90)
+    assert finished.startswith(before)
+    assert desk.session._worker.pid not in (None, pid)
