@@ -26,6 +26,7 @@ SURE_CHARS = 8
 
 SURE_TRIES = 8
 
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A stretch of a section's text with one origin.

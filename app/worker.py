@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from model.contract import Event, Failed, JobEvent, Preparing, Ready, Request, Stopped
+from model.contract import Event, Failed, Finished, JobEvent, Preparing, Ready, Request, Stopped
 
 GRACE_SECONDS = 3.0
 """How long the model process may take to end by itself; one denoising step of a slow machine must fit."""
@@ -115,6 +115,8 @@ def _write(line: _Line, events: Iterator[JobEvent], job: str) -> None:
     stopped = False
     for event in events:
         line.send(event)
+        if isinstance(event, Finished | Failed):
+            break  # what is said from now on is not about this job
         while not stopped and line.waiting():
             message = line.receive()
             if isinstance(message, Close):

@@ -120,6 +120,7 @@ function setLine(line) {
 
 function drawHead() {
   const { outline } = desk;
+  say($("heading"), outline ? outline.title || "Untitled document" : "Galley");
   document.title = outline ? `${outline.title || "Untitled document"} – Galley` : "Galley";
   show($("named"), Boolean(outline));
   show($("download"), Boolean(outline));
@@ -180,6 +181,12 @@ async function removeDocument() {
   desk.documents = answer.documents;
   leaveDocument();
   if (desk.documents.length) await go(desk.documents[0].id, null, true);
+  focusCurrent("documents");
+}
+
+/** After something has gone from a list, the keyboard goes on where the desk now is. */
+function focusCurrent(list) {
+  ($(list).querySelector("[aria-current]") ?? $("empty").querySelector("button"))?.focus();
 }
 
 function leaveDocument() {
@@ -278,6 +285,7 @@ async function removeSection(section) {
   setOutline(answer.document);
   const next = answer.document.sections[Math.min(index, answer.document.sections.length - 1)];
   if (here && next) await go(answer.document.id, next.id, true);
+  focusCurrent("outline");
 }
 
 async function refreshDocuments() {
@@ -372,6 +380,8 @@ function openSection(section) {
   });
   adoptSection(section);
   drawSaved("saved");
+  unnote("write");
+  unnote("length");
   $("scroll").scrollTop = 0;
   desk.follow = true;
   keeper.restore(section);
@@ -712,6 +722,7 @@ function onJob(event) {
     desk.job = { ...desk.job, ...event, section_title: title ?? desk.job?.section_title ?? "", waiting: Boolean(event.sentence) };
     desk.ended = null;
     desk.meter = { ...event.meter, section_id: event.section_id };
+    if (desk.job.waiting) island?.clear(); // what was proposed went with the model process
     drawStep(null);
     followTail();
   } else {
@@ -844,13 +855,20 @@ function onField(id, name) {
   });
 }
 
+function enterLeadsTo(id, next) {
+  $(id).addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
+    $(next).focus();
+    event.preventDefault();
+  });
+}
+
 onField("section-title", "title");
 onField("brief", "brief");
 onField("status", "status");
 $("target").addEventListener("change", changeTarget);
-$("section-title").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) $("brief").focus(), event.preventDefault();
-});
+enterLeadsTo("document-title", "section-title");
+enterLeadsTo("section-title", "brief");
 $("document-title").addEventListener("input", retitle);
 $("document-title").addEventListener("change", () => rename());
 $("new-document").addEventListener("click", newDocument);

@@ -43,8 +43,8 @@ export class DialView {
     $("stops").replaceChildren(
       ...model.stops.map((stop) =>
         el(
-          "button",
-          { type: "button", tabIndex: -1, class: "tick", title: stop.gives, onclick: () => this.#choose(stop) },
+          "span",
+          { class: "tick", title: stop.gives, onclick: () => this.#choose(stop) },
           el("span", { class: "tick-name" }, stop.name),
           el("span", { class: "tick-seconds" }),
         ),
@@ -116,10 +116,10 @@ export class DialView {
     const slider = $("dial");
     if (at >= 0) slider.value = String(at);
     slider.classList.toggle("own", at < 0);
-    [...$("stops").children].forEach((button, index) => {
-      button.classList.toggle("at", index === at);
+    [...$("stops").children].forEach((tick, index) => {
+      tick.classList.toggle("at", index === at);
       const seconds = this.#seconds[this.#stops[index].name];
-      say(button.querySelector(".tick-seconds"), seconds ? duration(seconds) : "");
+      say(tick.querySelector(".tick-seconds"), seconds ? duration(seconds) : "");
     });
     for (const [name, id] of Object.entries(FIELDS)) {
       if (document.activeElement !== $(id)) $(id).value = String(this.#dial[name]);

@@ -43,8 +43,8 @@ class Dial:
     rule        the unmasking rule.
     threshold   rule "threshold": the probability from which a slot takes its token, in (0, 1].
                 rule "verified": leniency in [0, 1). 0 is exact speculative sampling; above 0 a proposal also passes if
-                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance): the smaller
-                ε, the more passes.
+                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance). The
+                smaller ε, the more passes.
     temperature of sampling, >= 0; 0 is greedy.
     nucleus     smallest probability mass kept, in (0, 1].
     """

@@ -6,7 +6,7 @@ Knows nothing of architectures, text or unmasking rules. The cache is an argumen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,8 @@ class Facts:
     vocabulary   number of token ids; the mask token, not a part of it, has the id `mask`.
     end          the token that ends a text.
     banned       control tokens, never sampled.
-    causal       clean text is read causally: a commit yields the next-token logits, which verify proposals.
+    causal       clean text is read causally: a commit yields the next-token logits, which verify proposals. Where it is
+                 not, a block is denoised from its first slot on, and a text has no causal nll.
     context      tokens that fit the cache.
     """
 
@@ -48,7 +49,9 @@ class BlockCache:
 
     layers        per layer keys and values [2, B, H, capacity, D]. Columns from `size` on are scratch: zero, or left
                   over from a denoising step or a cut; the attention bias hides them.
-    tokens        [B, capacity] ids. The last decided token may be *pending*: decided, but not read into keys yet.
+    tokens        [B, capacity] ids.
+    pending       decided tokens that were not read into keys yet: the last one, or, where clean text is read in blocks,
+                  those that do not fill a block.
     padding       [B] columns at the left that a row does not use, or None.
     """
 
@@ -57,7 +60,7 @@ class BlockCache:
     ) -> None:
         self.batch, self.limit, self.dtype = batch, limit, dtype
         self.size = 0
-        self.pending = False
+        self.pending: int = 0
         self.capacity = GROWTH
         self.padding: Tensor | None = None
         shape = (2, batch, heads, self.capacity, width)
@@ -88,7 +91,7 @@ class BlockCache:
         """Tokens [B, n] have been read: their keys and values lie at columns size … size+n."""
         self.tokens[:, self.size : self.size + tokens.shape[1]] = tokens
         self.size += tokens.shape[1]
-        self.pending = False
+        self.pending = 0
 
     def decide(self, token: Tensor) -> None:
         """Appends one decided token [B], to be read by the next forward."""
@@ -96,18 +99,18 @@ class BlockCache:
             raise ValueError("A token is pending already: commit before deciding the next one.")
         self.reserve(self.size + 1)
         self.tokens[:, self.size] = token
-        self.pending = True
+        self.pending = 1
 
     def cut(self, position: int) -> None:
         """Forgets everything from `position` on."""
         if not 0 <= position <= self.decided:
             raise ValueError(f"Cannot cut at {position}: the cache holds {self.decided} tokens.")
-        self.pending = self.pending and position == self.decided
+        self.pending = self.pending if position == self.decided else 0
         self.size = min(self.size, position)
 
-    def rows(self, index: Tensor) -> BlockCache:
+    def rows(self, index: Tensor) -> Self:
         """A copy that holds the given rows, in that order; a row may come more than once (several candidates)."""
-        copy = object.__new__(BlockCache)
+        copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.batch = len(index)
         copy.layers = [layer[:, index] for layer in self.layers]
@@ -124,11 +127,14 @@ class Denoiser(Protocol):
     def new_cache(self, batch: int) -> BlockCache:
         """An empty cache for `batch` texts."""
 
+    def room(self, cache: BlockCache) -> int:
+        """Slots that the next block may have: to the end of one of the network's own, where it has them."""
+
     def commit(self, tokens: Tensor, cache: BlockCache, *, last_only: bool = False) -> Tensor:
         """Clean tokens [B, n] enter the cache, after the pending one if there is one.
 
         Returns next-token logits [B, m, V] in float32 after each token read (m = n, or n + 1 with a pending token), or
-        after the last one only (m = 1).
+        after the last one only (m = 1). m = 0 where the network does not read causally.
         """
 
     def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:

@@ -75,12 +75,9 @@ def from_hub(repository: str, folder: Path, progress: Progress) -> None:
 
     What a broken download left there is gone on with.
     """
+    from httpx2 import HTTPError  # of the client it uses; every failure on the way is one
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HTTPError,  # type: ignore[attr-defined]  # of the client it uses; every failure on the way is one
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
     class Bar(tqdm):  # type: ignore[misc]
         """Tells `progress` in place of drawing."""

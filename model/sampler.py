@@ -41,7 +41,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A finished block: tokens and their nll [B, n], nats under the causal reading; n < L' if all texts ended."""
+    """A finished block: tokens and their nll [B, n], nats under the causal reading, nan where there is none.
+
+    n < L' if all texts ended, or where a block of the network's own ends.
+    """
 
     tokens: Tensor
     nll: Tensor
@@ -107,13 +110,13 @@ class BlockSampler:
         read = tokens.shape[1] - self._verifies
         for at in range(0, read, CHUNK):
             chunk = tokens[:, at : min(at + CHUNK, read)]
-            ahead = self.denoiser.commit(chunk, self.cache, last_only=True)[:, -1]
+            ahead = self.denoiser.commit(chunk, self.cache, last_only=True)
             yield at + chunk.shape[1]
         if self._verifies:
             self.cache.decide(tokens[:, -1])
             yield tokens.shape[1]
-        else:
-            self._ahead = ahead
+        elif self.denoiser.facts.causal:
+            self._ahead = ahead[:, -1]
 
     def fork(self, rows: Tensor) -> BlockSampler:
         """A sampler that goes on from here with copies of the given rows; nfe starts at 0."""
@@ -123,8 +126,13 @@ class BlockSampler:
         return twin
 
     def block(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
-        """Writes the next `size` tokens of every row; the generator's return value is the finished block."""
-        if self.denoiser.facts.causal and self._ahead is None and not self.cache.pending:
+        """Writes the next `size` tokens of every row, or as many as the network has room for in its block.
+
+        The generator's return value is the finished block.
+        """
+        if not self.denoiser.facts.causal:
+            size = min(size, self.denoiser.room(self.cache))
+        elif self._ahead is None and not self.cache.pending:
             raise ValueError("A block needs something to follow: read a prompt first.")
         if self._verifies:
             return (yield from self._verified(size, draws))
@@ -208,13 +216,15 @@ class BlockSampler:
 
     def _unverified(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
         tokens, nll, confidence = self._open_block(size)
-        if self._ahead is None:
-            self._ahead = self.denoiser.commit(tokens[:, :0], self.cache)[:, -1]
-            self.nfe += 1
-        self._take(0, self._ahead, draws, tokens, nll, confidence)
-        block, sure = tokens[:, 1:], confidence[:, 1:]  # views: what is unmasked here shows in the picture
+        first = int(self.denoiser.facts.causal)  # the slot whose token the causal reading gives
+        if first:
+            if self._ahead is None:
+                self._ahead = self.denoiser.commit(tokens[:, :0], self.cache)[:, -1]
+                self.nfe += 1
+            self._take(0, self._ahead, draws, tokens, nll, confidence)
+        block, sure = tokens[:, first:], confidence[:, first:]  # views: what is unmasked here shows in the picture
         masked = torch.ones_like(block, dtype=torch.bool)
-        quantiles = draws.uniform(size - 1).to(block.device)  # one a slot, whatever a neighbour's slots need
+        quantiles = draws.uniform(size - first).to(block.device)  # one a slot, whatever a neighbour's slots need
         for step in range(self.dial.steps):
             if not bool(masked.any()):
                 break
@@ -227,8 +237,11 @@ class BlockSampler:
             yield Step(tokens.clone(), confidence.clone())
         after = self.denoiser.commit(block, self.cache)
         self.nfe += 1
-        nll[:, 1:] = _nll(after[:, :-1], block)
-        self._ahead = after[:, -1]
+        if first:
+            nll[:, 1:] = _nll(after[:, :-1], block)
+            self._ahead = after[:, -1]
+        else:
+            nll.fill_(torch.nan)
         yield Step(tokens.clone(), confidence.clone())
         return Block(tokens, nll)
 

@@ -116,7 +116,9 @@ def test_a_stop_that_was_not_measured_borrows_from_the_nearest_one() -> None:
     ready = replace(READY, speeds=READY.speeds[:1])
     assert seconds_per_forward(ENTRY, ready, Dial(8, 1, "confidence"), None) == pytest.approx(0.04)
     assert seconds_per_forward(ENTRY, ready, ENTRY.stop("sketch").dial, "sketch") > 0.04
-    assert seconds_per_forward(ENTRY, replace(READY, speeds=(StopSpeed("other", 0.07, 1.0),)), Dial(8, 1, "verified"), None)
+    assert seconds_per_forward(
+        ENTRY, replace(READY, speeds=(StopSpeed("other", 0.07, 1.0),)), Dial(8, 1, "verified"), None
+    )
 
 
 @given(dials, st.sampled_from([None, "exact", "quick", "sketch"]), st.integers(0, 8000), st.integers(1, 4999))

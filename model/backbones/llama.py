@@ -135,6 +135,10 @@ class Llama:
             device=self.device,
         )
 
+    def room(self, cache: BlockCache) -> int:
+        """A block may begin anywhere; the positions past the context bound its length."""
+        return ROOM - 1
+
     def commit(self, tokens: Tensor, cache: BlockCache, *, last_only: bool = False) -> Tensor:
         """Reads the pending token and tokens [B, n] causally into the cache; returns their next-token logits."""
         if cache.pending:

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
+from tests.browser.conftest import Desk, OpenTab, start_document, text_of
 
 # ------------------------------------------------------------------------------------------------ documents, sections
 
@@ -325,7 +325,8 @@ CONTRASTS = """() => {
   const poor = [];
   for (const node of document.querySelectorAll("body *")) {
     const words = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-    if (!words && !("placeholder" in node) || !node.checkVisibility() || node.disabled || node.closest(".hidden")) continue;
+    if (!words && !("placeholder" in node)) continue;
+    if (!node.checkVisibility() || node.disabled || node.closest(".hidden")) continue;
     const [a, b] = [light(rgb(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
     if (ratio < 4.5) poor.push(`${node.tagName} ${node.id || node.className}: ${ratio.toFixed(2)}`);
