@@ -1,0 +1,1 @@
+"""Training of the published network from scratch. Serving code never imports this package."""
