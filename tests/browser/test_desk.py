@@ -93,6 +93,31 @@ def test_the_address_names_the_section_and_the_way_back_works(written: Page, ope
     assert written.url == night
 
 
+def test_a_long_brief_is_seen_whole_from_the_first_moment(written: Page) -> None:
+    written.get_by_label("Brief").fill("A line of the brief.\n" * 6)
+    expect(written.locator("#saved")).to_have_text("Saved")
+    height = written.get_by_label("Brief").bounding_box()
+    written.reload()
+    expect(written.get_by_label("Brief")).to_have_value(re.compile("^A line"))
+    assert height is not None
+    assert height["height"] > 6 * 20
+    assert written.get_by_label("Brief").bounding_box() == height
+
+
+def test_enter_leads_from_title_to_title_to_brief_and_deleting_leaves_the_keyboard_in_the_list(page: Page) -> None:
+    page.get_by_role("button", name="Start a document").click()
+    expect(page.get_by_label("Title of the document")).to_be_focused()
+    page.keyboard.type("Harbour\nNight\nA keeper.")
+    expect(page.get_by_label("Brief")).to_have_value("A keeper.")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_label("Title of the section")).to_be_focused()
+    page.get_by_role("button", name="Delete the section").click()
+    expect(page.locator("#outline .row", has_text="Night")).to_be_focused()
+    page.get_by_role("button", name="Delete the document").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("button", name="Start a document")).to_be_focused()
+
+
 def test_undo_belongs_to_the_section_it_was_typed_in(written: Page) -> None:
     written.locator("#text").click()
     written.keyboard.type("First.")

@@ -98,6 +98,48 @@ def test_a_stale_title_is_refused_and_the_writer_chooses(
     expect(written.get_by_label("Title of the section")).to_have_value("My night")
 
 
+def test_a_section_left_right_after_a_key_keeps_its_own_words(desk: Desk, written: Page) -> None:
+    written.get_by_role("button", name="Add", exact=True).click()
+    expect(written.get_by_label("Title of the section")).to_be_focused()
+    for turn in range(4):
+        written.get_by_label("Status").select_option(("draft", "done")[turn % 2])
+        written.locator("#text").click()
+        written.keyboard.type(f"{turn} ")
+        written.keyboard.press("Alt+PageUp" if turn % 2 == 0 else "Alt+PageDown")
+        expect(written.locator("#outline .row").nth(turn % 2)).to_have_attribute("aria-current", "true")
+    expect(written.locator("#saved")).to_have_text("Saved")
+    assert [sorted(desk.text(section=number).split()) for number in (0, 1)] == [["1", "3"], ["0", "2"]]
+
+
+def test_a_new_title_and_a_section_added_elsewhere_are_both_kept(desk: Desk, written: Page, watch: Watch) -> None:
+    watch.expected += ["409", "ERR_FAILED"]
+    written.route("**/desk/verb/*", lambda route: route.abort())
+    written.get_by_label("Title of the document").fill("Harbour at night")
+    expect(written.locator("#saved")).to_have_text(AWAY)
+    document = desk.session.documents()[0]
+    desk.session.add_section(document.id, desk.session.document(document.id).revision, after=None, title="Before")
+    written.unroute("**/desk/verb/*")
+    written.get_by_label("Title of the document").blur()
+    expect(written.locator("#outline .name")).to_have_text(["Before", "Night"])
+    expect(written.locator("#documents .card .name")).to_have_text("Harbour at night")
+    expect(written.get_by_label("Title of the document")).to_have_value("Harbour at night")
+    assert desk.session.documents()[0].title == "Harbour at night"
+
+
+def test_a_full_disk_is_a_sentence_and_the_words_are_saved_once_there_is_room(
+    desk: Desk, written: Page, watch: Watch
+) -> None:
+    watch.expected.append("503")
+    full = {"error": "StoreUnavailable", "sentence": "The disk is full; make room and try again."}
+    written.route("**/desk/verb/save_text", lambda route: route.fulfill(status=503, json=full))
+    type_text(written, "No room yet.")
+    expect(written.locator("#saved")).to_have_text(full["sentence"])
+    assert desk.text() == ""
+    written.unroute("**/desk/verb/save_text")
+    expect(written.locator("#saved")).to_have_text("Saved")
+    assert desk.text() == text_of(written) == "No room yet."
+
+
 def test_words_typed_while_the_desk_is_away_are_kept_and_sent_when_it_is_back(
     desk: Desk, written: Page, watch: Watch
 ) -> None:

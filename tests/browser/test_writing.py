@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 
+import psutil  # type: ignore[import-untyped]
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
@@ -89,6 +92,25 @@ def test_a_job_goes_on_without_any_tab(desk: Desk, written: Page, open_tab: Open
     assert text_of(page) == desk.text()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no way to kill a process at once")
+def test_a_killed_model_process_takes_its_unlocked_words_back_and_the_section_goes_on(
+    desk: Desk, written: Page
+) -> None:
+    so_far = write_until_held(desk, written)
+    desk.script.change(hold_opening=True, hold=None)
+    model = max(psutil.Process().children(recursive=True), key=lambda process: process.create_time())
+    model.kill()
+    expect(written.locator("#engine-line")).to_have_text(re.compile("^The model is being fetched"))
+    expect(written.locator("#write")).to_have_text("Stop")
+    expect(written.locator("#island .slot.masked")).to_have_count(8)
+    assert text_of(written) == desk.text()
+    assert desk.text().startswith(so_far)
+    desk.script.change(hold_opening=False)
+    expect(written.locator("#meter-words")).to_have_text("150 of 150")
+    assert text_of(written) == desk.text()
+    assert desk.text().startswith(so_far)
+
+
 def test_typing_meanwhile_moves_neither_cursor_nor_text_and_can_be_undone(desk: Desk, written: Page) -> None:
     written.locator("#text").click()
     written.keyboard.type("Once. ")
@@ -149,8 +171,12 @@ def test_another_section_can_be_edited_while_one_is_written(desk: Desk, written:
     assert text_of(written) == desk.text(section=0)
 
 
-def test_quiet_shows_words_at_lock_in_only(desk: Desk, written: Page) -> None:
-    written.get_by_role("button", name="Quiet").click()
+@pytest.mark.parametrize("asked_by", ["button", "system"])
+def test_quiet_shows_words_at_lock_in_only(desk: Desk, written: Page, asked_by: str) -> None:
+    if asked_by == "button":
+        written.get_by_role("button", name="Quiet").click()
+    else:
+        written.emulate_media(reduced_motion="reduce")
     desk.script.hold(block=HELD)
     written.locator("#write").click()
     expect(written.locator("#text")).to_have_text(re.compile(r"(\S+\s+){15}\S+"))

@@ -1,0 +1,197 @@
+"""`python -m tests.screenshots` makes the README's pictures: a section being written, in the light, the dark, a phone.
+
+The document is made up here. What is being written comes from the scripted engine, or with `--real` from the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+from unittest.mock import patch
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from app.environment import ROOT
+from app.session import Session
+from app.settings import parse
+from app.worker import child_main
+from model.contract import Request
+from tests import scripted_engine
+from tests.browser.conftest import QUIET_CHROMIUM, Desk, Engine
+from tests.chromium import find
+
+FOLDER = ROOT / "assets" / "screenshots"
+SCALE = 2
+COLORS = 256
+WRITING_MS = 120_000
+
+PICTURES: tuple[tuple[str, int, int, Literal["light", "dark"]], ...] = (
+    ("desk-light", 1280, 800, "light"),
+    ("desk-dark", 1280, 800, "dark"),
+    ("phone", 390, 844, "light"),
+)
+
+HALF_DECIDED = "#island:has(.slot.masked):has(.slot.in)"
+
+HELD_BLOCK = 4
+"""The block at which the scripted engine stops for the picture."""
+
+TITLE = "A Winter on the Estuary"
+OTHERS = ("Letters to the Harbour Board", "Notes on Setting Type")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One section of the document in the picture."""
+
+    title: str
+    brief: str
+    target_words: int
+    text: str = ""
+    done: bool = False
+
+
+SECTIONS = (
+    Planned(
+        "The tide tables",
+        "How the narrator came to the house by the water, and learned to read the tables.",
+        120,
+        "The tables came in a grey envelope every November, folded so small that the columns cracked along the "
+        "creases. My aunt pinned them above the sink, where the steam could get at them, and by February the thirties "
+        "had run into the forties and nobody but her could say when the causeway would be dry.\n\n"
+        "I learned them the way other children learn hymns. High water at ten past six, low at twenty-five to one; add "
+        "an hour for the light, take away a foot for the wind in the east. She never once looked at the clock. She "
+        "looked at the mud, and at the birds on it, and put the kettle on, and the sea came when she said it would.",
+        True,
+    ),
+    Planned(
+        "What the ferryman said",
+        "The ferryman, who has not spoken all autumn, tells the narrator why the light on the point was put out.",
+        180,
+        "Old Marten had rowed us over all that autumn without a word, and we had stopped expecting one. He sat with "
+        "his back to where he was going, as rowers must, and watched the shore he had left as if it might follow.\n\n"
+        "It was the second week of December, with skim ice knocking at the planks, when he shipped one oar and let "
+        "the boat turn. “You’ll have wondered about the light,” he said.\n\n"
+        "I said that I had.\n\n",
+    ),
+    Planned("Ice", "The estuary freezes over for the first time in forty years; the village walks out on it.", 200),
+    Planned("Leaving", "Spring. The house is shut up, the tables are taken down.", 150),
+)
+OPEN = 1
+
+PASSAGE = (
+    "“It was never the storms that put it out. Nor the price of oil, whatever they wrote to the Board. It was that the "
+    "geese came down to it in the fog, and my father could not bear the sound of them against the glass.” "
+)
+
+SECONDS_PER_FORWARD = 0.1
+"""What the scripted engine claims in the pictures: about what a small model needs on two cores."""
+
+
+def from_passage(request: Request, place: int, words: tuple[str, ...]) -> str:
+    """The scripted engine's next word, out of the passage."""
+    passage = PASSAGE.split()
+    return ("" if place == 0 else " ") + passage[place % len(passage)]
+
+
+def passage_child(connection: Connection, model: str, cache_dir: Path, threads: int | None) -> None:
+    """The model process with the scripted engine and words that can be read."""
+    with patch.multiple(scripted_engine, word_at=from_passage, SECONDS_PER_FORWARD=SECONDS_PER_FORWARD):
+        scripted_engine.scripted_child(connection, model, cache_dir, threads)
+
+
+def write_document(session: Session) -> None:
+    """Puts the document and its neighbours on the desk."""
+    for title in OTHERS:
+        other = session.create_document(title)
+        session.save_text(other.sections[0].id, 0, 0, SECTIONS[0].text)
+    document = session.create_document(TITLE)
+    for number, planned in enumerate(SECTIONS):
+        if number:
+            document = session.add_section(document.id, document.revision, after=document.sections[-1].id)
+        section = session.change_section(
+            document.sections[-1].id,
+            0,
+            title=planned.title,
+            brief=planned.brief,
+            target_words=planned.target_words,
+        )
+        if planned.text:
+            section = session.save_text(section.id, section.revision, 0, planned.text)
+        if planned.done:
+            session.change_section(section.id, section.revision, status="done")
+
+
+@contextmanager
+def prepared_desk(folder: Path, *, real: bool) -> Iterator[Desk]:
+    """A desk with the document, its model ready."""
+    engine = Engine(child_main, cache_dir=parse([]).cache) if real else Engine(passage_child)
+    desk = Desk(folder, engine)
+    desk.start()
+    try:
+        if not real:
+            desk.script.change(pace=SECONDS_PER_FORWARD, hold=(HELD_BLOCK, 1))
+        write_document(desk.session)
+        with closing(desk.session.subscribe()) as news:
+            while desk.session.engine()["state"] == "preparing":
+                news.get(1.0)
+        yield desk
+    finally:
+        desk.end()
+
+
+def open_desk(browser: Browser, desk: Desk, width: int, height: int, look: Literal["light", "dark"]) -> Page:
+    """A window on the section that is to be written."""
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=SCALE, color_scheme=look)
+    document = desk.session.document(next(card.id for card in desk.session.documents() if card.title == TITLE))
+    page.goto(f"{desk.address}#/{document.id}/{document.sections[OPEN].id}")
+    expect(page.get_by_label("Title of the section")).to_have_value(SECTIONS[OPEN].title)
+    return page
+
+
+def write_until_mid_block(page: Page) -> None:
+    """Starts writing where nothing is being written, and waits until a later block stands half decided."""
+    if page.locator("#write").text_content() != "Stop":
+        page.locator("#write").click()
+    expect(page.locator("#meter-speed")).to_have_text(re.compile(r"^\d"), timeout=WRITING_MS)
+    expect(page.locator(HALF_DECIDED)).to_be_attached(timeout=WRITING_MS)
+
+
+def save(page: Page, path: Path) -> None:
+    """A PNG of few colours: this page has no more."""
+    picture = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.name}: {path.stat().st_size / 1024:.0f} kB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser.add_argument("--real", action="store_true", help="let the real model write")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go (default: %(default)s)")
+    given = parser.parse_args()
+    with (
+        TemporaryDirectory() as folder,
+        prepared_desk(Path(folder), real=given.real) as desk,
+        sync_playwright() as play,
+    ):
+        browser = play.chromium.launch(executable_path=find(), args=list(QUIET_CHROMIUM))
+        for name, width, height, look in PICTURES:
+            page = open_desk(browser, desk, width, height, look)
+            write_until_mid_block(page)
+            save(page, given.folder / f"{name}.png")
+            page.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
