@@ -3,7 +3,8 @@
 On the default model, the same prompts and as many tokens each: block size 1, every stop of the dial, the engine without
 a cache (the first tokens of one text only), and transformers' own `generate` on the same weights in the same precision.
 Each row has a process of its own, one after the other, so that its peak of memory is its own. `--context` prints what a
-block costs after more and more text.
+block costs after more and more text, `--engine` the ratios of the published network: cached against uncached sampling,
+late tokens against early ones, one training pass against two and against a loop over blocks.
 """
 
 from __future__ import annotations
@@ -298,12 +299,32 @@ def context_costs(folder: Path, threads: int | None) -> dict[int, float]:
     return {context: min(times) for context, times in seconds.items()}
 
 
+def engine_rows() -> list[dict[str, Any]]:
+    """Ratios of the published network with random weights: name, ratio, and the bound it should keep."""
+    from model.evaluation import engine_speed, training_speed
+
+    training = training_speed.measure()
+    return [
+        *engine_speed.rows(),
+        {"name": "one training pass / two", "ratio": training.one_pass / training.two_passes, "bound": "≤ 0.8"},
+        {"name": "loop over blocks / one training pass", "ratio": training.loop / training.one_pass, "bound": "≥ 4"},
+    ]
+
+
+def _ratio_line(row: dict[str, Any]) -> str:
+    return f"{row['name']:<48} {row['ratio']:.2f}  ({row['bound']})"
+
+
 # ------------------------------------------------------------------------------------------------------- the command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     given = _parser().parse_args(arguments)
+    if given.engine:
+        ratios = _alone(engine_rows)
+        print(json.dumps(ratios, indent=1) if given.json else "\n".join(map(_ratio_line, ratios)))
+        return 0
     try:
         folder = obtain(CATALOG[0], given.cache_dir or default_cache(), _say)
     except WeightsUnavailable as error:
@@ -370,6 +391,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--context", action="store_true", help="what a block costs after more and more context, instead"
     )
+    parser.add_argument("--engine", action="store_true", help="ratios of the published network, instead")
     return parser
 
 
