@@ -81,7 +81,7 @@ def test_every_requirement_is_pinned_and_here() -> None:
     requirements = read_requirements(ROOT / "requirements-dev.txt")
     lines = [
         line
-        for file in ("requirements.txt", "requirements-dev.txt")
+        for file in ("requirements.txt", "requirements-train.txt", "requirements-dev.txt")
         for line in (ROOT / file).read_text(encoding="utf-8").splitlines()
         if line and not line.startswith(("#", "-r"))
     ]

@@ -138,7 +138,7 @@ class Watch:
         assert [error for error in self.errors if not any(re.search(known, error) for known in self.expected)] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: while it is open no other test can run an event loop
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=list(QUIET_CHROMIUM))

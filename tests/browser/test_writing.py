@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -97,15 +97,16 @@ def test_a_killed_model_process_takes_its_unlocked_words_back_and_the_section_go
     desk: Desk, written: Page
 ) -> None:
     so_far = write_until_held(desk, written)
-    desk.script.change(hold_opening=True, hold=None)
-    model = max(psutil.Process().children(recursive=True), key=lambda process: process.create_time())
-    model.kill()
+    desk.script.change(hold_opening=True)
+    pid = desk.session._worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     expect(written.locator("#engine-line")).to_have_text(re.compile("^The model is being fetched"))
     expect(written.locator("#write")).to_have_text("Stop")
     expect(written.locator("#island .slot.masked")).to_have_count(8)
     assert text_of(written) == desk.text()
     assert desk.text().startswith(so_far)
-    desk.script.change(hold_opening=False)
+    desk.script.change(hold_opening=False, hold=None)
     expect(written.locator("#meter-words")).to_have_text("150 of 150")
     assert text_of(written) == desk.text()
     assert desk.text().startswith(so_far)
