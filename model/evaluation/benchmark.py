@@ -150,11 +150,13 @@ def uncached(denoiser: Llama) -> Writer:
             for _ in sampler.read(torch.tensor([[0] * padding + text]), torch.tensor([padding])):
                 pass
             steps = sampler.block(1, Draws([seed + len(tokens)]))
-            try:
-                next(steps)
-            except StopIteration as stop:
-                tokens += stop.value.tokens[0].tolist()
-                nll += stop.value.nll[0].tolist()
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as stop:
+                    tokens += stop.value.tokens[0].tolist()
+                    nll += stop.value.nll[0].tolist()
+                    break
             first = first or time.perf_counter() - began
         return Text(tokens, nll, count, time.perf_counter() - began, first)
 
