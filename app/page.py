@@ -20,7 +20,7 @@ from urllib.parse import quote
 import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
-from gradio import Server
+from gradio import Error, Server
 from starlette.concurrency import run_in_threadpool
 
 from app.export import file_name, to_markdown
@@ -62,7 +62,10 @@ def build_page(session: Session, *, names: Iterable[str] = ()) -> Server:
 
     def section_text(section_id: int) -> str:
         """The text of one section."""
-        return session.section(section_id).text
+        try:
+            return session.section(section_id).text
+        except StoreError as error:
+            raise Error(str(error), print_exception=False) from error
 
     page.api(documents, name="documents", queue=False)
     page.api(section_text, name="section_text", queue=False)

@@ -592,7 +592,6 @@ function drawWriting() {
   button.disabled = job ? Boolean(job.stopping) : engine?.state !== "ready";
 
   say($("meter-words"), `${number(count)} of ${number(section.target_words)}`);
-  $("words-bar").value = Math.min(1, count / section.target_words);
   const shown = here || meter?.section_id === section.id ? meter : null;
   say($("meter-speed"), speeds(shown));
   say($("meter-nfe"), shown?.tokens ? shown.nfe_per_token.toFixed(2) : "");

@@ -4,6 +4,8 @@
 
 import { countWords } from "./words.js";
 
+const FROM_THE_RIGHT = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Nko}\p{Script=Syriac}\p{Script=Thaana}]/u;
+
 const LINES_BY_PARAGRAPH = 60; // from so many lines on, putting them in as a whole is much faster
 
 export class Editor {
@@ -109,24 +111,21 @@ export class Editor {
     return range;
   }
 
-  /** Where the text ends, in viewport pixels: {x, top, height}; x null on an empty line. */
+  /** How far into its last line the text reaches, in pixels from where lines begin; rtl: that is on the right. */
   end() {
     const last = this.#root.lastChild;
     const walker = document.createTreeWalker(last ?? this.#root, NodeFilter.SHOW_TEXT);
     let node = null;
     while (walker.nextNode()) if (walker.currentNode.data) node = walker.currentNode;
-    if (!node || lineText(last) === "") return { x: null };
+    if (!node || lineText(last) === "") return { reach: 0, rtl: false };
+    const rtl = FROM_THE_RIGHT.test(/\p{L}/u.exec(last.textContent)?.[0] ?? "");
     const range = document.createRange();
     range.setStart(node, Math.max(node.data.length - 2, 0));
     range.setEnd(node, node.data.length);
     const box = [...range.getClientRects()].at(-1);
-    return box ? { x: box.right, top: box.top, height: box.height } : { x: null };
-  }
-
-  focusEnd() {
-    this.#root.focus({ preventScroll: true });
-    getSelection().selectAllChildren(this.#root);
-    getSelection().collapseToEnd();
+    const lines = this.#root.getBoundingClientRect();
+    const reach = box ? (rtl ? lines.right - box.left : box.right - lines.left) : 0;
+    return { reach: Math.max(0, reach), rtl };
   }
 
   #guard(event) {

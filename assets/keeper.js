@@ -33,7 +33,6 @@ export class Keeper {
    */
   constructor(section, born, hooks) {
     this.id = section.id;
-    this.documentId = section.document_id;
     this.born = born;
     this.revision = section.revision;
     this.seen = section.blocks;
@@ -42,10 +41,6 @@ export class Keeper {
 
   get unsaved() {
     return this.#typed || this.#fields !== null || this.#sending !== null;
-  }
-
-  get typed() {
-    return this.#typed;
   }
 
   /** The writer changed the text. */

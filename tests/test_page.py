@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from app.events import Hub, Subscription
-from app.launch import keep_private
+from app.launch import keep_private, served, usable_port
 from app.session import Session
 from app.store import Store
 from app.worker import Worker
@@ -221,6 +222,32 @@ def test_the_markdown_is_named_after_the_document_and_has_all_its_words(client: 
 def test_what_is_no_document_is_not_there(client: TestClient, name: str) -> None:
     ask(client, "create_document", title="T")
     assert client.get(f"/desk/export/{name}").status_code == 404
+
+
+# --------------------------------------------------------------------------------------------------- named endpoints
+
+
+def call(address: str, name: str, *data: Any) -> str:
+    """What Gradio's own way to call an endpoint by name answers."""
+    asked = httpx.post(f"{address}gradio_api/call/{name}", json={"data": data})
+    return httpx.get(f"{address}gradio_api/call/{name}/{asked.json()['event_id']}", timeout=60).text
+
+
+def test_other_programs_may_read_documents_by_name_and_reach_nothing_else(session: Session) -> None:
+    section = session.create_document("Tides").sections[0]
+    session.save_text(section.id, 0, 0, "Words.")
+    with served(session, "127.0.0.1", usable_port("127.0.0.1", 0)) as address:
+        assert '"title": "Tides"' in call(address, "documents")
+        assert call(address, "section_text", section.id).startswith('event: complete\ndata: ["Words."]')
+        missing = call(address, "section_text", 99)
+        assert missing.startswith("event: error")
+        assert "does not exist any more" in missing
+        named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
+        assert set(named) == {"/documents", "/section_text"}
+        for path in ("gradio_api/upload", "gradio_api/file=/etc/hostname", "gradio_api/proxy=x", "monitoring/x"):
+            assert httpx.get(address + path).status_code == 404
+        for path in ("assets/%2e%2e/app/page.py", "assets/..%2fapp%2fpage.py", "assets//etc/hostname"):
+            assert httpx.get(address + path).status_code in (403, 404)
 
 
 # ------------------------------------------------------------------------------------------------------------ events

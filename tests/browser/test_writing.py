@@ -20,8 +20,8 @@ def write_until_held(desk: Desk, page: Page) -> str:
     """Starts writing; returns the text when the first blocks have locked in and the next one is being denoised."""
     desk.script.hold(block=HELD)
     page.locator("#write").click()
+    expect(page.locator("#text")).to_have_text(re.compile(rf"(\S+\s+){{{8 * HELD - 1}}}\S+"))
     expect(page.locator("#island .slot:not(.masked)").first).to_be_attached()
-    expect(page.locator("#text")).to_have_text(re.compile(r"\w"))
     return text_of(page)
 
 
@@ -195,10 +195,12 @@ def test_the_text_above_never_moves_while_a_block_is_denoised(desk: Desk, writte
     desk.script.release()
 
 
-def test_the_live_block_begins_where_the_text_ends(desk: Desk, written: Page) -> None:
+@pytest.mark.parametrize("words", [WORDS, ("שלום", "לילה", "הים")], ids=["left to right", "right to left"])
+def test_the_live_block_begins_where_the_text_ends(desk: Desk, written: Page, words: tuple[str, ...]) -> None:
+    desk.script.change(words=words)
     write_until_held(desk, written)
     gap = written.evaluate(
-        """() => {
+        """(rtl) => {
           const range = document.createRange();
           const last = document.querySelector("#text > div:last-child").lastChild;
           range.setStart(last, last.data.length - 1);
@@ -206,8 +208,10 @@ def test_the_live_block_begins_where_the_text_ends(desk: Desk, written: Page) ->
           const end = [...range.getClientRects()].at(-1);
           const slot = [...document.querySelector("#island .slot").getClientRects()][0];
           const nextLine = slot.top > end.top + 8;
-          return {aside: nextLine ? 0 : slot.left - end.right, above: nextLine ? 0 : slot.bottom - end.bottom};
-        }"""
+          const aside = rtl ? end.left - slot.right : slot.left - end.right;
+          return {aside: nextLine ? 0 : aside, above: nextLine ? 0 : slot.bottom - end.bottom};
+        }""",
+        words != WORDS,
     )
     assert abs(gap["aside"]) < 2
     assert abs(gap["above"]) < 2
