@@ -96,9 +96,9 @@ SMOLLM2 = Entry(
     tokens_per_word=1.33,
     memory_mb=1200,
     stops=(
-        Stop("exact", Dial(8, 1, "verified"), "The base model's own words, checked one by one.", 0.88, 1.41),
-        Stop("balanced", Dial(8, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.62, 1.27),
-        Stop("sketch", Dial(4, 1, "confidence", temperature=0.6), "Unchecked: a rough shape.", 0.50, 1.96),
+        Stop("exact", Dial(8, 1, "verified"), "The base model's own words, checked one by one.", 0.86, 1.31),
+        Stop("balanced", Dial(8, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.62, 1.25),
+        Stop("sketch", Dial(4, 1, "confidence", temperature=0.6), "Unchecked: a rough shape.", 0.50, 1.66),
     ),
     default_stop="exact",
 )
