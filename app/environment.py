@@ -152,8 +152,8 @@ def _make_empty(folder: Path) -> None:
 
 
 def _run(command: list[str], sentence: str) -> None:
-    """With its output on the terminal. Raises EnvironmentProblem with the sentence where the command fails."""
-    if subprocess.run(command, check=False).returncode:
+    """With its output on stderr: stdout is what the program answers. Raises EnvironmentProblem where it fails."""
+    if subprocess.run(command, check=False, stdout=2).returncode:
         raise EnvironmentProblem(f"{sentence}, and give the same command again.")
 
 

@@ -94,7 +94,7 @@ SMOLLM2 = Entry(
     context=8192,
     block_sizes=(1, 4, 8, 16, 32),
     tokens_per_word=1.33,
-    memory_mb=1200,
+    memory_mb=1600,
     stops=(
         Stop("exact", Dial(8, 1, "verified"), "The base model's own words, checked one by one.", 0.86, 1.31),
         Stop("balanced", Dial(8, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.62, 1.25),

@@ -15,7 +15,8 @@ from typing import Literal
 
 import torch
 
-from model.backbones.llama import Llama, WrongWeights
+from model.backbones.fit import WrongWeights
+from model.backbones.llama import Llama
 from model.backbones.load import fastest_precision, open_model
 from model.catalog import CATALOG, Entry, UnknownModel, find
 from model.contract import (
@@ -32,7 +33,7 @@ from model.contract import (
 )
 from model.ending import Target, last_word, target_of, words_of
 from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
-from model.sampler import Block, BlockSampler, Draws, Step
+from model.sampler import BlockSampler, Draws, Pictures, Step
 from model.speed import measure
 from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
 from model.weights import WeightsUnavailable, locate
@@ -107,8 +108,9 @@ class Engine:
             yield from _Job(self._network, self._tokenizer, request).events(prompt)
 
     def _prompt(self, request: Request) -> list[int]:
-        """A space at the very end is not read: the model's own words begin with one, and it is dropped there."""
-        so_far = request.so_far.rstrip(" ")
+        """White space at the end of what a writer left is not read: a model that finds an empty line there takes the
+        text for over. A resumed job reads on as it wrote."""
+        so_far = request.so_far if request.first_block else request.so_far.rstrip()
         return self._tokenizer.prompt(request.system, request.user) + self._tokenizer.encode(so_far)
 
 
@@ -122,6 +124,7 @@ class _Job:
         self._context = network.facts.context
         self._stream = TextStream(tokenizer)
         self._text = request.so_far
+        self._at_a_start = not request.first_block and not request.so_far[-1:].strip()
         self._block = request.first_block
         self._tokens = self._words = self._nfe = 0
         self._began = time.perf_counter()
@@ -157,15 +160,10 @@ class _Job:
     def _next_block(self, size: int) -> Generator[JobEvent, None, Reason | None]:
         """One block of the ordinary kind; returns why the text ends with it, or None."""
         began, nfe, seed = time.perf_counter(), self._sampler.nfe, block_seed(self._request.seed, self._block)
-        steps = self._sampler.block(size, Draws([seed]))
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                block: Block = stop.value
-                break
-            yield self._picture(step, self._sampler.nfe)
-        tokens, nll = block.tokens[0].tolist(), block.nll[0]
+        pictures = Pictures(self._sampler.block(size, Draws([seed])))
+        for step in pictures:
+            yield self._picture(step)
+        tokens, nll = pictures.block.tokens[0].tolist(), pictures.block.nll[0]
         end = tokens.index(self._tokenizer.end) if self._tokenizer.end in tokens else None
         forwards = self._sampler.nfe - nfe
         self._nfe += forwards
@@ -204,8 +202,9 @@ class _Job:
 
     def _lock(self, tokens: list[int], nll: float | None, seed: int, nfe: int, seconds: float) -> BlockLocked:
         text = self._stream.add(tokens)
-        if self._tokens == 0 and (self._request.so_far[-1:] == " " or not self._request.so_far):
-            text = text.removeprefix(" ")
+        if self._at_a_start:
+            text = text.lstrip()  # the white space is there already
+            self._at_a_start = not text
         self._words += words_of(self._text, [text])
         self._text = last_word(self._text) + text
         self._tokens += len(tokens)
@@ -231,14 +230,14 @@ class _Job:
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
 
-    def _picture(self, step: Step, nfe: int) -> BlockStep:
+    def _picture(self, step: Step) -> BlockStep:
         tokens, confidence = step.tokens[0].tolist(), step.confidence[0].tolist()
         slots = self._slots(tokens, confidence, len(tokens))
         return BlockStep(
             job=self._request.job,
             block=self._block,
             slots=slots,
-            nfe=nfe,
+            nfe=self._sampler.nfe,
             tokens=self._tokens + sum(slot.text is not None for slot in slots),
             seconds=self._seconds(),
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.contract import Dial
 from model.ending import Cut, Target, Try, best_cut, clause_ends, nearest_cut, sentence_ends, word_ends, words_of
-from model.sampler import Block, BlockSampler, Draws
+from model.sampler import Block, BlockSampler, Draws, Pictures
 from model.tokenizer import ChatTokenizer
 
 LAST_WORDS = 24
@@ -123,23 +123,15 @@ class Finale:
         twin.dial, twin.may_end = ending_dial(self._sampler.dial), False
         draws, before = Draws(attempt.seeds), self.nfe
         while (left := room - attempt.tokens.shape[1]) > 0 and not self._enough(attempt):
-            steps = twin.block(min(twin.dial.block_size, left), draws)
-            confidence = None
-            while True:
-                try:
-                    step = next(steps)
-                except StopIteration as stop:
-                    block: Block = stop.value
-                    break
-                confidence, self.nfe = step.confidence, before + twin.nfe
+            pictures = Pictures(twin.block(min(twin.dial.block_size, left), draws))
+            for step in pictures:
+                self.nfe = before + twin.nfe
                 yield (
                     torch.cat([attempt.tokens[0], step.tokens[0]]).tolist(),
-                    torch.cat([attempt.confidence[0], confidence[0]]).tolist(),
+                    torch.cat([attempt.confidence[0], step.confidence[0]]).tolist(),
                 )
-            self.nfe = before + twin.nfe
-            # A first token that was known without a forward has no picture of its own.
-            sure = torch.exp(-block.nll) if confidence is None else confidence[:, : block.tokens.shape[1]]
-            attempt.add(block, sure, self._tokenizer)
+            block = pictures.block
+            attempt.add(block, step.confidence[:, : block.tokens.shape[1]], self._tokenizer)
             twin.may_end = min(attempt.words(one) for one in attempt.tries) >= self._target.least
 
     def _enough(self, attempt: _Round) -> bool:

@@ -39,6 +39,24 @@ class Step:
     confidence: Tensor
 
 
+class Pictures:
+    """The pictures of a block that is being written, to be taken once; `block` is there after the last one."""
+
+    block: Block
+
+    def __init__(self, steps: Generator[Step, None, Block]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[Step]:
+        self.block = yield from self._steps
+
+    def finish(self) -> Block:
+        """The finished block, for who does not look at it before."""
+        for _ in self:
+            pass
+        return self.block
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A finished block: tokens and their nll [B, n], nats under the causal reading, nan where there is none.
@@ -105,6 +123,8 @@ class BlockSampler:
 
         Shorter prompts are padded at the left: padding [B] counts the columns a row does not use.
         """
+        if tokens.shape[1] == 0:
+            raise ValueError("There is nothing to read: a prompt has at least one token.")
         self.cache.padding = padding
         # Under "verified" the last token stays pending, as it does after a block: text that is read anew goes on alike.
         read = tokens.shape[1] - self._verifies

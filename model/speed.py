@@ -13,7 +13,7 @@ from model.catalog import Entry
 from model.contract import StopSpeed
 from model.denoiser import Denoiser
 from model.finale import ENDING_TOKENS, ROWS, ending_dial
-from model.sampler import BlockSampler, Draws
+from model.sampler import BlockSampler, Draws, Pictures
 from model.tokenizer import ChatTokenizer
 
 TEXT = (
@@ -66,7 +66,4 @@ def _cost(sampler: BlockSampler, rows: int) -> tuple[float, float]:
 
 
 def _write(sampler: BlockSampler, draws: Draws) -> int:
-    steps = sampler.block(sampler.dial.block_size, draws)
-    for _ in steps:
-        pass
-    return sampler.dial.block_size
+    return Pictures(sampler.block(sampler.dial.block_size, draws)).finish().tokens.shape[1]

@@ -29,7 +29,7 @@ from model.contract import (
     count_words,
 )
 from model.engine import Engine, ModelUnavailable, block_seed
-from model.sampler import BlockSampler, Draws
+from model.sampler import BlockSampler, Draws, Pictures
 from model.tokenizer import ChatTokenizer, TextStream, byte_level_bpe
 from model.weights import obtain
 from tests import tiny
@@ -167,10 +167,16 @@ def test_a_prompt_longer_than_the_context_fails_with_a_sentence(engine: Engine) 
     assert [type(event) for event in events] == [Failed]
 
 
-def test_a_text_that_ends_with_a_space_goes_on_with_a_word(engine: Engine) -> None:
-    with_space = text_of(list(engine.write(ask(so_far="a b ", words=None, max_tokens=30))))
-    without = text_of(list(engine.write(ask(so_far="a b", words=None, max_tokens=30))))
-    assert with_space == without.removeprefix(" ")
+@pytest.mark.parametrize("space", [" ", "\n\n", " \n "])
+def test_a_text_that_ends_with_white_space_goes_on_with_a_word(engine: Engine, space: str) -> None:
+    goes_on = text_of(list(engine.write(ask(so_far=f"a b{space}", words=None, max_tokens=30))))
+    assert goes_on == text_of(list(engine.write(ask(so_far="a b", words=None, max_tokens=30)))).lstrip()
+
+
+def test_a_text_begins_with_a_word(engine: Engine) -> None:
+    for seed in range(8):
+        text = text_of(list(engine.write(ask(seed=seed, words=None, max_tokens=30))))
+        assert text == text.lstrip()
 
 
 @pytest.mark.parametrize("dial", DIALS, ids=str)
@@ -261,12 +267,7 @@ def greedy(network: Llama, tokenizer: ChatTokenizer, dial: Dial) -> list[int]:
         for _ in sampler.read(torch.tensor([tokenizer.prompt("You are a helpful writing assistant.", BRIEF)])):
             pass
         while len(tokens) < 32:
-            steps = sampler.block(dial.block_size, Draws([0]))
-            try:
-                while True:
-                    next(steps)
-            except StopIteration as stop:
-                tokens += stop.value.tokens[0].tolist()
+            tokens += Pictures(sampler.block(dial.block_size, Draws([0]))).finish().tokens[0].tolist()
     return tokens[:32]
 
 

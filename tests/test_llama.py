@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from model.attention import SHORT
-from model.backbones.llama import Llama, WrongWeights, check_weights, rms_norm, weight_shapes
+from model.backbones.fit import WrongWeights
+from model.backbones.llama import Llama, check_weights, rms_norm, weight_shapes
 from model.denoiser import GROWTH, BlockCache, ContextFull
 from tests.tiny import CONFIG, MASK, Parts, PlainLlama, parts
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from app.environment import ROOT
 from model.backbones import published
 from model.backbones.dit import DiTConfig, WrongConfig
-from model.backbones.llama import WrongWeights
+from model.backbones.fit import WrongWeights
 from model.backbones.published import Checkpoint, UnknownCheckpoint, load, save
 from model.evaluation.engine_speed import random_network
 from model.evaluation.goldens import Golden

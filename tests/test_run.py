@@ -110,7 +110,8 @@ def test_an_environment_is_made_once_kept_and_repaired(
 
     python = make_environment(requirements, folder, ["galley-probe"])
     assert version_in(python) == "1.0"
-    assert "galley-probe" in capfd.readouterr().out, "pip's progress is visible"
+    said = capfd.readouterr()
+    assert ("galley-probe" in said.err, said.out) == (True, ""), "pip is seen, and stdout is what the program answers"
 
     assert make_environment(requirements, folder) == python
     assert capfd.readouterr() == ("", ""), "the next start runs nothing"

@@ -17,12 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.attention import as_bias, attend, block_mask, causal_mask
+from model.backbones.fit import check_fit
 from model.denoiser import ROOM, BlockCache, Facts
 from model.linear import Linear
-
-
-class WrongWeights(ValueError):
-    """Tensors are missing, left over or of another shape than the configuration says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,13 +268,4 @@ def check_weights(config: LlamaConfig, weights: Mapping[str, Tensor]) -> None:
     expected = weight_shapes(config)
     if "lm_head.weight" in weights:
         expected["lm_head.weight"] = expected["model.embed_tokens.weight"]
-    faults = [f"{name} is missing" for name in expected if name not in weights]
-    faults += [f"{name} is not part of this network" for name in weights if name not in expected]
-    faults += [
-        f"{name} is {tuple(weights[name].shape)}, not {shape}"
-        for name, shape in expected.items()
-        if name in weights and tuple(weights[name].shape) != shape
-    ]
-    if faults:
-        rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise WrongWeights(f"These weights do not fit the network: {'; '.join(faults[:5])}{rest}.")
+    check_fit(expected, weights)

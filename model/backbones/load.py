@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, WrongWeights
+from model.backbones.fit import WrongWeights
+from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead
 from model.catalog import Entry
 from model.linear import has_fbgemm, multiplies_bfloat16
 from model.tokenizer import ChatTokenizer

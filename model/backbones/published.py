@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.backbones.dit import DiT, DiTConfig, WrongConfig, weight_shapes
-from model.backbones.llama import WrongWeights
+from model.backbones.fit import WrongWeights, check_fit
 from model.noise import ClippedInterval
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -131,16 +131,7 @@ def save(folder: Path, network: DiT, interval: ClippedInterval | None = None) ->
 def check_weights(config: DiTConfig, weights: Mapping[str, Tensor]) -> None:
     """Raises WrongWeights that names what is missing, left over or misshapen. Names have the prefix `backbone.`."""
     expected = {PREFIX + name: shape for name, shape in weight_shapes(config).items()}
-    faults = [f"{name} is missing" for name in expected if name not in weights]
-    faults += [f"{name} is not part of this network" for name in weights if name not in expected]
-    faults += [
-        f"{name} is {tuple(weights[name].shape)}, not {shape}"
-        for name, shape in expected.items()
-        if name in weights and tuple(weights[name].shape) != shape
-    ]
-    if faults:
-        rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise WrongWeights(f"These weights do not fit the network: {'; '.join(faults[:5])}{rest}.")
+    check_fit(expected, weights)
 
 
 def _as_the_weights_say(published: dict[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from model.backbones.llama import Llama
 from model.backbones.load import FULL, fastest_precision, open_model
 from model.catalog import CATALOG, Entry
 from model.contract import Dial, Preparing
-from model.sampler import BlockSampler, Draws
+from model.sampler import BlockSampler, Draws, Pictures
 from model.tokenizer import ChatTokenizer
 from model.weights import WeightsUnavailable, obtain
 
@@ -119,12 +119,7 @@ def cached(denoiser: Llama, dial: Dial) -> Writer:
         first = 0.0
         while len(tokens) < count:
             steps = sampler.block(min(dial.block_size, count - len(tokens)), Draws([seed + len(tokens)]))
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as stop:
-                    block = stop.value
-                    break
+            block = Pictures(steps).finish()
             tokens += block.tokens[0].tolist()
             nll += block.nll[0].tolist()
             first = first or time.perf_counter() - began
@@ -149,14 +144,9 @@ def uncached(denoiser: Llama) -> Writer:
             padding = -len(text) % PADDED
             for _ in sampler.read(torch.tensor([[0] * padding + text]), torch.tensor([padding])):
                 pass
-            steps = sampler.block(1, Draws([seed + len(tokens)]))
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as stop:
-                    tokens += stop.value.tokens[0].tolist()
-                    nll += stop.value.nll[0].tolist()
-                    break
+            block = Pictures(sampler.block(1, Draws([seed + len(tokens)]))).finish()
+            tokens += block.tokens[0].tolist()
+            nll += block.nll[0].tolist()
             first = first or time.perf_counter() - began
         return Text(tokens, nll, count, time.perf_counter() - began, first)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from model.backbones import masks
 from model.backbones.dit import DiT, DiTConfig, WrongConfig
 from model.backbones.dit_denoiser import DiTDenoiser
-from model.backbones.llama import WrongWeights
+from model.backbones.fit import WrongWeights
 from model.backbones.published import BOUNDS, PREFIX, check_weights
 from model.block_diffusion import Recipe, finish, write
 from model.noise import subs_log_probs

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from model.backbones import published
 from model.backbones.dit import DiT, WrongConfig
-from model.backbones.llama import WrongWeights
+from model.backbones.fit import WrongWeights
 from model.backbones.published import UnknownCheckpoint
 from model.training.checkpoint import locate, tokenizer_of
 from model.training.data import NoData, Source, open_rows, tokenise

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from model.backbones import published
 from model.backbones.dit import DiT
-from model.backbones.llama import WrongWeights
+from model.backbones.fit import WrongWeights
 from model.backbones.published import UnknownCheckpoint
 from model.noise import ClippedInterval
 from model.training.average import Average

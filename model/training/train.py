@@ -23,7 +23,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from model.backbones import published
 from model.backbones.dit import DiT, WrongConfig
-from model.backbones.llama import WrongWeights
+from model.backbones.fit import WrongWeights
 from model.backbones.published import UnknownCheckpoint
 from model.noise import ClippedInterval
 from model.training import checkpoint, clipping
