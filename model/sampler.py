@@ -214,7 +214,7 @@ class BlockSampler:
 
     def _shortlist(self, features: Tensor) -> _Shortlist:
         logits = self._forbid(self.denoiser.logits(features))  # [B, L', V]
-        top, ids = logits.topk(min(SHORTLIST, logits.shape[-1]), dim=-1)
+        top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
         sureness = (top[..., 0] - torch.logsumexp(logits, dim=-1)).exp()
         return _Shortlist(self.denoiser, self.dial, features, ids, top, sureness)
 

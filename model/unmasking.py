@@ -14,6 +14,9 @@ from torch import Tensor
 TOP = (64, 1024)
 """Candidates looked at for a nucleus, in this order; it rarely needs more, and then everything is sorted."""
 
+GROUP = 64
+"""Neighbours of which `largest` looks at the best one first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -71,16 +74,35 @@ def candidates(logits: Tensor, temperature: float, nucleus: float, ids: Tensor |
     if temperature == 0.0:
         best = logits.argmax(-1, keepdim=True)
         return Candidates(best if ids is None else ids.gather(-1, best), torch.ones_like(best, dtype=torch.float32))
-    probs = torch.softmax(logits / temperature, dim=-1)
+    tempered = logits / temperature
     if nucleus == 1.0:
-        whole = torch.arange(logits.shape[-1], device=logits.device).expand_as(probs) if ids is None else ids
-        return Candidates(whole, probs)
-    for count in (*TOP, probs.shape[-1]):
-        top, where = probs.topk(min(count, probs.shape[-1]), dim=-1)
+        whole = torch.arange(logits.shape[-1], device=logits.device).expand_as(logits) if ids is None else ids
+        return Candidates(whole, torch.softmax(tempered, dim=-1))
+    total = torch.logsumexp(tempered, dim=-1, keepdim=True)
+    for count in (*TOP, logits.shape[-1]):
+        best, where = largest(tempered, min(count, logits.shape[-1]))
+        top = (best - total).exp()
         if float(top.sum(-1).min()) >= nucleus:
             break
     kept = torch.where(top.cumsum(-1) - top < nucleus, top, 0.0)
     return Candidates(where if ids is None else ids.gather(-1, where), kept / kept.sum(-1, keepdim=True))
+
+
+def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of values [..., V] and where they stand, best first: `topk`, an order of magnitude faster.
+
+    Each of them stands in one of the `count` groups of neighbours with the best first entries; only those are sorted.
+    """
+    size = values.shape[-1]
+    if size <= 4 * count * GROUP or size % GROUP:
+        top, where = values.topk(count, dim=-1)
+        return top, where
+    groups = values.unflatten(-1, (-1, GROUP))
+    chosen = groups.amax(-1).topk(count, dim=-1, sorted=False).indices  # [..., count]
+    there = groups.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, GROUP)).flatten(-2)
+    top, at = there.topk(count, dim=-1)
+    where = chosen.gather(-1, at // GROUP) * GROUP + at % GROUP
+    return top, where
 
 
 def share(masked: int, steps_left: int) -> int:

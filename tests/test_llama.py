@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.attention import SHORT
 from model.backbones.fit import WrongWeights
-from model.backbones.llama import Llama, check_weights, rms_norm, weight_shapes
+from model.backbones.llama import Llama, RmsNorm, check_weights, weight_shapes
 from model.denoiser import GROWTH, BlockCache, ContextFull
 from tests.tiny import CONFIG, MASK, Parts, PlainLlama, parts
 
@@ -326,8 +326,11 @@ def test_sixteen_bits_stay_close_to_float32(tiny: Parts, fast: Llama, how: dict[
     assert 0.0 < (found - exact).norm() / exact.norm() < 0.05
 
 
-def test_the_fused_norm_is_the_root_mean_square() -> None:
+def test_the_norm_of_few_operations_is_the_root_mean_square() -> None:
     x, weight = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0)), torch.linspace(0.5, 2.0, 32)
-    for scale in (1.0, 1e-3, 1e3):
+    for scale in (0.0, 1.0, 1e-3, 1e3):
         expected = scale * x.double() / ((scale * x.double()).square().mean(-1, keepdim=True) + 1e-5).sqrt() * weight
-        assert_near(rms_norm(scale * x, weight, 1e-5), expected, 1e-5)
+        assert_near(RmsNorm(weight, 1e-5)(scale * x), expected, 1e-5)
+    half = RmsNorm(weight, 1e-5)(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert_near(half.float(), RmsNorm(weight, 1e-5)(x), 2e-2)

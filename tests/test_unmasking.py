@@ -12,12 +12,14 @@ from torch import Tensor
 
 from model.contract import Dial
 from model.unmasking import (
+    GROUP,
     Candidates,
     above,
     accepted_prefix,
     candidates,
     confident,
     first_hitting,
+    largest,
     residual,
     share,
 )
@@ -62,6 +64,27 @@ some_logits = st.lists(st.integers(-24, 24), min_size=2, max_size=9, unique=True
 def law_from(weights: list[int], ids: list[int] | None = None) -> Candidates:
     whole = torch.tensor([weights], dtype=torch.float32)
     return Candidates(torch.tensor([ids or list(range(len(weights)))]), whole / whole.sum())
+
+
+# ---------------------------------------------------------------------------------------------------- the largest
+
+
+@given(st.integers(1, 7), st.sampled_from([GROUP * 300, GROUP * 301 + 1, 90]), st.integers(0, 2**32), st.booleans())
+def test_the_largest_are_those_of_topk(count: int, size: int, seed: int, rising: bool) -> None:
+    values = torch.randn(2, 3, size, generator=torch.Generator().manual_seed(seed))
+    values = values.sort(dim=-1).values if rising else values
+    top, where = largest(values, count)
+    expected, there = values.topk(count, dim=-1)
+    assert torch.equal(top, expected) and torch.equal(where, there)
+
+
+@given(st.integers(0, 2**32))
+def test_among_equals_any_may_be_the_largest_but_each_only_once(seed: int) -> None:
+    values = torch.randint(0, 3, (2, GROUP * 100), generator=torch.Generator().manual_seed(seed)).float()
+    values[0] = -torch.inf
+    top, where = largest(values, 5)
+    assert torch.equal(top, values.topk(5).values) and torch.equal(top, values.gather(-1, where))
+    assert all(len(set(row)) == 5 for row in where.tolist())
 
 
 # ------------------------------------------------------------------------------------------------------- a law
