@@ -12,32 +12,32 @@ from torch import Tensor
 SHORT = 512
 """Up to so many columns scaled_dot_product_attention is the fastest form on a CPU; past it, two plain products are."""
 
+FEW = 3
+"""The same for the texts of a batch."""
+
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
     """Softmax attention with grouped queries over all columns of a cache.
 
     queries [B, n, H·G, D], already scaled; keys, values [B, H, T, D]; bias [B or 1, 1, G·n or 1, T]. Returns
-    [B, n, H·G·D].
+    [B, n, H·G·D] in the dtype of the cache.
     The G query heads that share a key head are folded into the rows of one product (no copies of keys).
     """
     batch, n, query_heads, width = queries.shape
     heads, columns = keys.shape[1], keys.shape[2]
     groups = query_heads // heads
-    dtype = queries.dtype
     q = (
         queries.to(keys.dtype)
         .view(batch, n, heads, groups, width)
         .permute(0, 2, 3, 1, 4)
         .reshape(batch, heads, groups * n, width)
     )
-    if columns <= SHORT:
+    if columns <= SHORT and batch <= FEW:
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
     else:
         scores = (q @ keys.mT).add_(bias)  # [B, H, G·n, T]
         out = torch.softmax(scores, dim=-1) @ values  # [B, H, G·n, D]
-    return (
-        out.to(dtype).view(batch, heads, groups, n, width).permute(0, 3, 1, 2, 4).reshape(batch, n, query_heads * width)
-    )
+    return out.view(batch, heads, groups, n, width).permute(0, 3, 1, 2, 4).reshape(batch, n, query_heads * width)
 
 
 def causal_mask(start: int, n: int, columns: int, device: torch.device) -> Tensor:

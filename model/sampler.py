@@ -176,24 +176,22 @@ class BlockSampler:
             start = self.cache.decided
             logits = self.denoiser.commit(proposed, self.cache)  # [B, count + 1, V]
             self.nfe += 1
-            p = self._law(logits)
-            kept = self._accept(p, q, proposed, draws)  # [B]
-            n = int(kept.min())  # rows go in lockstep; dropping an accepted token early does not change its law
-            fresh = self._correct(p, q, n, count, draws)
-            token = torch.where(kept > n, proposed[:, n], fresh) if n < count else fresh
+            token, p = self._verify(logits, q, proposed, draws)
+            n = len(p) - 1
             self.cache.cut(start + n)
             self.cache.decide(token)
             chosen = torch.cat([proposed[:, :n], token[:, None]], dim=1)
             tokens[:, filled : filled + n + 1] = chosen
             nll[:, filled : filled + n + 1] = _nll(logits[:, : n + 1], chosen)
-            confidence[:, filled : filled + n + 1] = p.first(n + 1).prob_of(chosen)
+            for slot, law in enumerate(p):
+                confidence[:, filled + slot] = law.prob_of(chosen[:, slot])
             filled += n + 1
             yield Step(tokens.clone(), confidence.clone())
         return Block(tokens[:, :filled], nll[:, :filled])
 
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor, filled: int
-    ) -> Generator[Step, None, tuple[Tensor, Candidates | None]]:
+    ) -> Generator[Step, None, tuple[Tensor, list[Candidates]]]:
         """Proposals [B, count] for the next slots and their laws, drawn from left to right (exactness needs it)."""
         block = tokens[:, filled : filled + count].clone()
         laws: list[Candidates] = []
@@ -210,7 +208,7 @@ class BlockSampler:
                 laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None))
                 block[:, slot] = laws[-1].draw(draws.uniform().to(block.device))
             yield Step(tokens.clone(), confidence.clone())
-        return block, Candidates.stack(laws) if laws else None
+        return block, laws
 
     def _shortlist(self, features: Tensor) -> _Shortlist:
         logits = self._forbid(self.denoiser.logits(features))  # [B, L', V]
@@ -218,19 +216,25 @@ class BlockSampler:
         sureness = (top[..., 0] - torch.logsumexp(logits, dim=-1)).exp()
         return _Shortlist(self.denoiser, self.dial, features, ids, top, sureness)
 
-    def _accept(self, p: Candidates, q: Candidates | None, proposed: Tensor, draws: Draws) -> Tensor:
-        if q is None:
-            return torch.zeros(len(proposed), dtype=torch.long, device=proposed.device)
-        uniforms = draws.uniform(proposed.shape[1]).to(proposed.device)
-        slots = p.first(proposed.shape[1])
-        return unmasking.accepted_prefix(slots, q, proposed, uniforms, self.dial.threshold)
+    def _verify(
+        self, logits: Tensor, q: list[Candidates], proposed: Tensor, draws: Draws
+    ) -> tuple[Tensor, list[Candidates]]:
+        """How far proposals [B, n] pass, and what follows: the token [B] of the first slot where one does not.
 
-    def _correct(self, p: Candidates, q: Candidates | None, n: int, count: int, draws: Draws) -> Tensor:
-        """The verifier's own token [B] at slot n: after a refusal what p has over q, after none p itself."""
-        law = p.slot(n)
-        if q is not None and n < count:
-            law = unmasking.residual(law, q.slot(n))
-        return law.draw(draws.uniform().to(law.ids.device))
+        That slot is the last whose law is returned. Rows go in lockstep: where another row's proposal is refused, an
+        accepted one takes the slot, and what was proposed after it is dropped, which does not change its law.
+        """
+        uniforms, quantile = draws.uniform(proposed.shape[1]).to(proposed.device), draws.uniform().to(proposed.device)
+        laws: list[Candidates] = []
+        for slot, law in enumerate(q):
+            laws.append(self._law(logits[:, slot]))
+            token = proposed[:, slot]
+            passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot], self.dial.threshold)
+            if not bool(passed.all()):
+                fresh = unmasking.residual(laws[slot], law).draw(quantile)
+                return torch.where(passed, token, fresh), laws
+        laws.append(self._law(logits[:, len(q)]))
+        return laws[-1].draw(quantile), laws
 
     # ------------------------------------------------------------------------------------------------- unverified
 

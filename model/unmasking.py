@@ -41,29 +41,16 @@ class Candidates:
         nats: Tensor = torch.special.entr(self.probs).sum(-1)
         return nats
 
-    def slot(self, index: int) -> Candidates:
-        """The law of one slot of [B, L, K]: [B, K]."""
-        return Candidates(self.ids[:, index], self.probs[:, index])
-
-    @staticmethod
-    def stack(laws: list[Candidates]) -> Candidates:
-        """L laws of [B, K] as one of [B, L, K]; missing candidates have probability 0."""
-        width = max(law.ids.shape[-1] for law in laws)
-        pads = [(0, width - law.ids.shape[-1]) for law in laws]
-        return Candidates(
-            torch.stack([F.pad(law.ids, pad, value=-1) for law, pad in zip(laws, pads, strict=True)], dim=1),
-            torch.stack([F.pad(law.probs, pad) for law, pad in zip(laws, pads, strict=True)], dim=1),
-        )
-
     def where(self, rows: Tensor, other: Candidates) -> Candidates:
         """This law in the given rows [B], the other one elsewhere. Laws [B, K]."""
-        both, pick = Candidates.stack([self, other]), rows[:, None]
-        here, there = both.slot(0), both.slot(1)
+        width, pick = max(self.ids.shape[-1], other.ids.shape[-1]), rows[:, None]
+        here, there = self._padded(width), other._padded(width)
         return Candidates(torch.where(pick, here.ids, there.ids), torch.where(pick, here.probs, there.probs))
 
-    def first(self, count: int) -> Candidates:
-        """The laws of the first `count` slots of [B, L, K]."""
-        return Candidates(self.ids[:, :count], self.probs[:, :count])
+    def _padded(self, width: int) -> Candidates:
+        """With candidates of no chance."""
+        pad = (0, width - self.ids.shape[-1])
+        return Candidates(F.pad(self.ids, pad, value=-1), F.pad(self.probs, pad))
 
 
 def candidates(logits: Tensor, temperature: float, nucleus: float, ids: Tensor | None = None) -> Candidates:
@@ -94,10 +81,10 @@ def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Each of them stands in one of the `count` groups of neighbours with the best first entries; only those are sorted.
     """
     size = values.shape[-1]
-    if size <= 4 * count * GROUP or size % GROUP:
+    if size <= 2 * count * GROUP or size % GROUP:
         top, where = values.topk(count, dim=-1)
         return top, where
-    groups = values.unflatten(-1, (-1, GROUP))
+    groups = values.reshape(*values.shape[:-1], -1, GROUP)
     chosen = groups.amax(-1).topk(count, dim=-1, sorted=False).indices  # [..., count]
     there = groups.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, GROUP)).flatten(-2)
     top, at = there.topk(count, dim=-1)
@@ -130,20 +117,18 @@ def above(confidence: Tensor, masked: Tensor, threshold: float) -> Tensor:
     return (masked & (confidence >= threshold)) | confident(confidence, masked, 1)
 
 
-def accepted_prefix(
-    target: Candidates, proposed: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float = 0.0
-) -> Tensor:
-    """How many proposals each row keeps, counted from the left: [B].
+def accepted(target: Candidates, proposed: Candidates, token: Tensor, uniform: Tensor, leniency: float = 0.0) -> Tensor:
+    """Whether a proposal passes, given that all to its left did: boolean like token and uniform [...].
 
-    Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q). target holds p
-    and proposed q for each slot, with axes [B, L]; tokens and uniforms [B, L]. With leniency ε > 0 a token also passes
-    where p ≥ min(ε, ε·e^−H), H the entropy of p (typical acceptance, Cai et al. 2024).
+    Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q); target is p,
+    proposed q. With leniency ε > 0 a token also passes where p ≥ min(ε, ε·e^−H), H the entropy of p (typical
+    acceptance, Cai et al. 2024).
     """
-    p, q = target.prob_of(tokens), proposed.prob_of(tokens)
-    passed = uniforms * q < p
+    p, q = target.prob_of(token), proposed.prob_of(token)
+    passed = uniform * q < p
     if leniency > 0.0:
         passed |= p >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
-    return passed.long().cumprod(-1).sum(-1)
+    return passed
 
 
 def residual(target: Candidates, proposed: Candidates) -> Candidates:

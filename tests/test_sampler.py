@@ -258,11 +258,11 @@ def test_verified_rows_keep_step_and_yet_know_nothing_of_each_other() -> None:
 
 
 def always_accept(p: Candidates, q: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float) -> Tensor:
-    return torch.full((len(tokens),), tokens.shape[1])
+    return torch.ones_like(tokens, dtype=torch.bool)
 
 
 def accept_with_chance_p(p: Candidates, q: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float) -> Tensor:
-    return (uniforms < p.prob_of(tokens)).long().cumprod(-1).sum(-1)  # it should be p/q
+    return uniforms < p.prob_of(tokens)  # it should be p/q
 
 
 def forget_the_refusal(p: Candidates, q: Candidates) -> Candidates:
@@ -272,10 +272,10 @@ def forget_the_refusal(p: Candidates, q: Candidates) -> Candidates:
 @pytest.mark.parametrize(
     ("case", "name", "broken", "texts"),
     [
-        ("one step", "accepted_prefix", always_accept, 300),
-        ("rows in step", "accepted_prefix", always_accept, 300),
-        ("two steps, over the edge of a block", "accepted_prefix", accept_with_chance_p, 300),
-        ("rows in step", "accepted_prefix", accept_with_chance_p, 1000),
+        ("one step", "accepted", always_accept, 300),
+        ("rows in step", "accepted", always_accept, 300),
+        ("two steps, over the edge of a block", "accepted", accept_with_chance_p, 300),
+        ("rows in step", "accepted", accept_with_chance_p, 1000),
         ("two steps, over the edge of a block", "residual", forget_the_refusal, 1000),
         ("long blocks", "residual", forget_the_refusal, 700),
     ],
@@ -378,9 +378,9 @@ def test_a_verified_cycle_takes_its_steps_and_one_commit(
 ) -> None:
     """Where no proposal passes, a cycle fills one slot; where each does, it fills theirs and one more."""
     none = sum(min(steps, left - 1) + 1 for left in range(1, 9))
-    for kept, forwards in ((0, none), (PROPOSALS, (min(steps, PROPOSALS) + 1) + (min(steps, 1) + 1))):  # 6 + 2
+    for passes, forwards in ((False, none), (True, (min(steps, PROPOSALS) + 1) + (min(steps, 1) + 1))):  # 6 + 2
         monkeypatch.setattr(
-            unmasking, "accepted_prefix", lambda p, q, tokens, *_, kept=kept: torch.tensor([min(kept, tokens.shape[1])])
+            unmasking, "accepted", lambda p, q, token, *_, passes=passes: torch.full(token.shape, passes)
         )
         begun, draws = start(network, Dial(8, steps, "verified"), PROMPT, may_end=False), Draws([9])
         run(begun, draws)

@@ -15,7 +15,7 @@ from model.unmasking import (
     GROUP,
     Candidates,
     above,
-    accepted_prefix,
+    accepted,
     candidates,
     confident,
     first_hitting,
@@ -75,7 +75,8 @@ def test_the_largest_are_those_of_topk(count: int, size: int, seed: int, rising:
     values = values.sort(dim=-1).values if rising else values
     top, where = largest(values, count)
     expected, there = values.topk(count, dim=-1)
-    assert torch.equal(top, expected) and torch.equal(where, there)
+    assert torch.equal(top, expected)
+    assert torch.equal(where, there)
 
 
 @given(st.integers(0, 2**32))
@@ -83,7 +84,8 @@ def test_among_equals_any_may_be_the_largest_but_each_only_once(seed: int) -> No
     values = torch.randint(0, 3, (2, GROUP * 100), generator=torch.Generator().manual_seed(seed)).float()
     values[0] = -torch.inf
     top, where = largest(values, 5)
-    assert torch.equal(top, values.topk(5).values) and torch.equal(top, values.gather(-1, where))
+    assert torch.equal(top, values.topk(5).values)
+    assert torch.equal(top, values.gather(-1, where))
     assert all(len(set(row)) == 5 for row in where.tolist())
 
 
@@ -112,15 +114,12 @@ def test_a_token_without_a_chance_is_never_drawn(seed: int, quantile: float) -> 
     assert (one.prob_of(drawn) > 0.0).all()
 
 
-def test_chances_entropy_and_slots_by_hand() -> None:
-    both = Candidates.stack([law(a=0.25, c=0.75), law(b=1.0)])  # [1, 2, 2]
-    assert both.prob_of(torch.tensor([[2, 1]])).tolist() == [[0.75, 1.0]]
-    assert both.prob_of(torch.tensor([[1, 0]])).tolist() == [[0.0, 0.0]]
+def test_chances_and_entropy_by_hand() -> None:
+    both = Candidates(torch.tensor([[0, 2], [1, 3]]), torch.tensor([[0.25, 0.75], [1.0, 0.0]]))
+    assert both.prob_of(torch.tensor([2, 1])).tolist() == [0.75, 1.0]
+    assert both.prob_of(torch.tensor([1, 0])).tolist() == [0.0, 0.0]
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-    assert both.entropy()[0].tolist() == pytest.approx([entropy, 0.0])
-    assert as_dict(both.slot(0)) == {0: 0.25, 2: 0.75}
-    assert as_dict(both.slot(1)) == {1: 1.0}
-    assert both.first(1).ids.tolist() == [[[0, 2]]]
+    assert both.entropy().tolist() == pytest.approx([entropy, 0.0])
 
 
 def test_a_law_can_be_one_in_some_rows_and_another_elsewhere() -> None:
@@ -237,29 +236,29 @@ def test_first_hitting_takes_masked_slots_all_alike(count: int) -> None:
 # -------------------------------------------------------------------------------------------- the verified prefix
 
 
-def test_a_proposal_passes_with_chance_p_over_q_and_a_refusal_ends_the_prefix() -> None:
-    p = Candidates.stack([law(a=0.2, b=0.8), law(a=0.6, b=0.4), law(a=1.0)])  # [1, 3, 2]
-    q = Candidates.stack([law(a=0.8, b=0.2), law(a=0.6, b=0.4), law(a=0.5, b=0.5)])
+def passes(p: Candidates, q: Candidates, token: int, uniform: float, leniency: float = 0.0) -> bool:
+    one = torch.tensor([uniform], dtype=torch.float64)
+    return bool(accepted(p, q, torch.tensor([token]), one, leniency))
 
-    def kept(tokens: list[int], uniforms: list[float]) -> int:
-        return int(accepted_prefix(p, q, torch.tensor([tokens]), torch.tensor([uniforms], dtype=torch.float64)))
 
-    assert kept([0, 0, 0], [0.24, 0.99, 0.99]) == 3  # .2/.8 = .25, then never refused
-    assert kept([0, 0, 0], [0.26, 0.0, 0.0]) == 0
-    assert kept([1, 1, 1], [0.99, 0.99, 0.0]) == 2  # p gives the last one nothing
-    assert kept([1, 1, 0], [ALMOST_ONE] * 3) == 3
+def test_a_proposal_passes_with_chance_p_over_q() -> None:
+    p, q = law(a=0.2, b=0.8), law(a=0.8, b=0.2)
+    assert passes(p, q, 0, 0.24)  # .2/.8 = .25
+    assert not passes(p, q, 0, 0.26)
+    assert passes(p, q, 1, ALMOST_ONE)
+    assert passes(p, p, 0, ALMOST_ONE)
+    assert not passes(law(a=1.0), law(a=0.5, b=0.5), 1, 0.0)  # p gives it nothing
 
 
 def test_leniency_lets_pass_what_is_typical_of_the_verifier() -> None:
-    p = Candidates.stack([law(a=0.9, b=0.1), law(a=0.5, b=0.5)])
-    q = Candidates.stack([law(a=0.0, b=1.0), law(a=0.0, b=1.0)])
-
-    def kept(leniency: float) -> int:
-        never = torch.full((1, 2), ALMOST_ONE, dtype=torch.float64)  # by p/q alone neither passes
-        return int(accepted_prefix(p, q, torch.tensor([[1, 1]]), never, leniency))
-
+    surely = law(a=0.0, b=1.0)
+    unlikely, even = (
+        lambda leniency, p=p: passes(p, surely, 1, ALMOST_ONE, leniency) for p in (law(a=0.9, b=0.1), law(a=0.5, b=0.5))
+    )
     at_once = math.exp(0.9 * math.log(0.9) + 0.1 * math.log(0.1))  # e^−H
-    assert [kept(0.0), kept(0.1), kept(0.99 * 0.1 / at_once), kept(1.01 * 0.1 / at_once)] == [0, 2, 2, 0]
+    edge = 0.1 / at_once
+    assert [unlikely(leniency) for leniency in (0.0, 0.1, 0.99 * edge, 1.01 * edge)] == [False, True, True, False]
+    assert [even(leniency) for leniency in (0.0, 0.1, 0.99, 1.0)] == [False, True, True, True]
 
 
 @given(weights, weights)
@@ -270,11 +269,11 @@ def test_a_token_accepted_or_corrected_has_exactly_the_verifier_s_law(target: li
     after_refusal = as_dict(residual(p, q))
     found = dict.fromkeys(range(7), 0.0)
     for token, chance in as_dict(q).items():
-        slots = [Candidates(one.ids.expand(4000, 1, -1), one.probs.expand(4000, 1, -1)) for one in (p, q)]
-        passes = float(accepted_prefix(*slots, torch.full((4000, 1), token), grid[:, None]).double().mean())
-        found[token] += chance * passes
+        slots = [Candidates(one.ids.expand(4000, -1), one.probs.expand(4000, -1)) for one in (p, q)]
+        share_passed = float(accepted(*slots, torch.full((4000,), token), grid).double().mean())
+        found[token] += chance * share_passed
         for corrected, again in after_refusal.items():
-            found[corrected] += chance * (1.0 - passes) * again
+            found[corrected] += chance * (1.0 - share_passed) * again
     assert found == pytest.approx({token: as_dict(p).get(token, 0.0) for token in range(7)}, abs=3e-4)
 
 

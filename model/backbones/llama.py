@@ -9,7 +9,7 @@ Knows nothing of text, sampling or files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -72,8 +72,9 @@ class RmsNorm:
         self.floor = torch.tensor((eps * width) ** 0.5, device=weight.device)
 
     def __call__(self, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        return (x / torch.hypot(length, self.floor) * self.weight).to(x.dtype)
+        length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        scaled: Tensor = x / torch.hypot(length, self.floor) * self.weight
+        return scaled.to(x.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,17 @@ class _Layer:
     out: Linear
     gate_up: Linear
     down: Linear
+
+
+class _Head:
+    """The sampler head with its products in the fastest form: W2·SiLU(W1·x + b1) + b2."""
+
+    def __init__(self, cast: Callable[[Tensor], Tensor], head: SamplerHead, packed: bool) -> None:
+        self.w1, self.w2 = Linear(cast(head.w1), packed=packed), Linear(cast(head.w2), packed=packed)
+        self.b1, self.b2 = cast(head.b1), cast(head.b2)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x) + self.b1)) + self.b2
 
 
 class Llama:
@@ -132,7 +144,7 @@ class Llama:
             if adapter is None
             else [self._layer(weights, i, adapter) for i in range(config.num_hidden_layers)]
         )
-        self._head = head and SamplerHead(*(self._cast(t) for t in (head.w1, head.b1, head.w2, head.b2)))
+        self._head = None if head is None else _Head(self._cast, head, packed)
 
     # ------------------------------------------------------------------------------------------------ the protocol
 
@@ -183,8 +195,7 @@ class Llama:
         if self._head is not None:
             known = self._embedding[left].to(self.dtype)
             known = F.rms_norm(known, known.shape[-1:], None, self.config.rms_norm_eps)
-            hidden = F.silu(F.linear(torch.cat([features, known], dim=-1), self._head.w1, self._head.b1))
-            features = features + F.linear(hidden, self._head.w2, self._head.b2)
+            features = features + self._head(torch.cat([features, known], dim=-1))
         return torch.bmm(self._output_rows[candidates].to(self.dtype), features[..., None])[..., 0].float()
 
     # ------------------------------------------------------------------------------------------------- the network
@@ -200,7 +211,7 @@ class Llama:
             qkv = layer.qkv(layer.before_attention(x)).float().view(batch, n, -1, d // 2, 2)
             rotated = torch.view_as_real(torch.view_as_complex(qkv) * turns).view(batch, n, -1, d)
             cache.write(store, rotated[:, :, heads:].view(batch, n, 2, kv_heads, d))
-            x = x + layer.out(attend(rotated[:, :, :heads], store[0], store[1], bias).to(self.dtype))
+            x = x + layer.out(attend(rotated[:, :, :heads], store[0], store[1], bias))
             inner = layer.gate_up(layer.before_mlp(x))
             x = x + layer.down(F.silu(inner[..., : c.intermediate_size]) * inner[..., c.intermediate_size :])
         return self._final_norm(x)
@@ -217,7 +228,7 @@ class Llama:
 
         def turned(qkv: Tensor) -> Tensor:
             c = self.config
-            q, k, v = qkv.split([c.hidden_size, *[c.num_key_value_heads * c.head_dim] * 2])
+            q, k, v = torch.split(qkv, [c.hidden_size, *[c.num_key_value_heads * c.head_dim] * 2])
             return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
 
         def linear(weight: Tensor) -> Linear:
@@ -259,7 +270,8 @@ def in_pairs(rows: Tensor, heads: int) -> Tensor:
     Published weights rotate dimension i with i + d/2; here both stand side by side. Products of queries with keys do
     not change.
     """
-    return rows.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+    width = rows.shape[-1]
+    return rows.view(heads, 2, -1, width).transpose(1, 2).reshape(-1, width)
 
 
 def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
