@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,20 +83,33 @@ def save(
     keep: int,
 ) -> Path:
     """Writes a checkpoint, and then removes all but the last `keep`. Raises NotSaved."""
-    folder = run / f"step-{progress.step:07d}"
-    part = run / f".{folder.name}.part"
-    try:
-        shutil.rmtree(part, ignore_errors=True)
+    state = {
+        "step": progress.step,
+        "updates": average.updates,
+        "interval": [progress.interval.low, progress.interval.high],
+        **progress.facts,
+    }
+
+    def fill(part: Path) -> None:
         published.save(part, average.network, progress.interval)
         vocabulary.save(part)
         save_file(_tensors(network, optimiser), part / TENSORS)
-        state = {
-            "step": progress.step,
-            "updates": average.updates,
-            "interval": [progress.interval.low, progress.interval.high],
-            **progress.facts,
-        }
         (part / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+
+    return write(run, progress.step, fill, keep=keep)
+
+
+def write(run: Path, step: int, fill: Callable[[Path], None], *, keep: int) -> Path:
+    """The folder of a step, filled and on the disk before it takes its name; then removes all but the last `keep`.
+
+    Raises NotSaved.
+    """
+    folder = run / f"step-{step:07d}"
+    part = run / f".{folder.name}.part"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        fill(part)
         _onto_the_disk(part)
         if folder.exists():
             shutil.rmtree(folder)
@@ -106,7 +119,7 @@ def save(
         last = newest(run)
         intact = f"; {last} is intact" if last else ""
         raise NotSaved(
-            f"The checkpoint of step {progress.step} could not be written ({error}){intact}. "
+            f"The checkpoint of step {step} could not be written ({error}){intact}. "
             "Make room and start the same command again."
         ) from error
     for old in sorted(run.glob("step-*"))[:-keep]:
