@@ -75,15 +75,15 @@ def forwards_per_token(entry: Entry, dial: Dial, stop_name: str | None) -> float
     """NFE per token: measured for a named stop, else reckoned from the settings and the nearest stop of its rule."""
     if stop := _named(entry, dial, stop_name):
         return stop.nfe_per_token
-    if dial.block_size == 1:
+    if dial.block_size == 1 and entry.verifies:
         return 1.0
     alike = _nearest([stop for stop in entry.stops if stop.dial.rule == dial.rule], dial)
     if dial.rule == "verified":
         return alike.nfe_per_token if alike else 1.0
-    most = _most_forwards(dial)
+    most = _most_forwards(entry, dial)
     if dial.rule == "threshold" and alike:
         # Sure blocks need fewer steps than they may take; how many fewer was measured at the stop.
-        return most * min(1.0, alike.nfe_per_token / _most_forwards(alike.dial))
+        return most * min(1.0, alike.nfe_per_token / _most_forwards(entry, alike.dial))
     return most
 
 
@@ -132,9 +132,10 @@ def _nearest(stops: list[Stop], dial: Dial) -> Stop | None:
     )
 
 
-def _most_forwards(dial: Dial) -> float:
-    """Per token, of an unverified block: its denoising steps and the commit; the first slot is known without a step."""
-    return (min(dial.steps, dial.block_size - 1) + 1) / dial.block_size
+def _most_forwards(entry: Entry, dial: Dial) -> float:
+    """Per token, of an unverified block: its denoising steps and the commit."""
+    slots = dial.block_size - (1 if entry.verifies else 0)  # the causal reading knows the first one without a step
+    return (min(dial.steps, slots) + (0 if entry.rereads else 1)) / dial.block_size
 
 
 def _width(dial: Dial) -> int:

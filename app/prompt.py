@@ -1,5 +1,6 @@
 """What the model reads before it writes a section, within a budget of tokens, and what had to be left out.
 
+A model that takes instructions reads a task; one that only continues text reads the document up to where it goes on.
 Pure. Knows nothing of tokens but how to count them, nothing of the chat format and nothing of storage. Titles and
 briefs are plain text; nothing in them is taken as markup or as an instruction to the desk.
 """
@@ -24,6 +25,9 @@ CONTEXT_WORDS = 120
 LEAST_SO_FAR = 64
 """Of a section that is to be continued, at least this many tokens are read, or the brief is too long."""
 
+CHARACTERS = 16
+"""Of a text that is to be continued no more than this times the tokens of the budget are looked at."""
+
 _SENTENCE_START = re.compile(r"(?<=[.!?…。！？])[\"'”’»)\]]*\s+|\n+")
 _WORD_START = re.compile(r"\s+")
 
@@ -38,6 +42,10 @@ class EmptyBrief(PromptError):
 
 class BriefTooLong(PromptError):
     """Titles and brief alone do not fit what the model can read."""
+
+
+class NothingToContinue(PromptError):
+    """A model that only continues text is to begin on an empty page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,24 @@ def read_for(
     if so_far != section.text:
         left_out.append(f"The beginning of {_called(section)} does not fit and is left out.")
     return Reading(SYSTEM, user, so_far, tuple(left_out), CHAT_TOKENS + count(SYSTEM) + count(user) + count(so_far))
+
+
+def read_on(document: Document, section: Section, *, count: Callable[[str], int], budget: int) -> Reading:
+    """What a model reads that only continues text: the end of the document as it stands, up to the end of `section`.
+
+    Its titles stand there as lines of their own, without any mark; a brief is no text of the document and is not read.
+    count, budget: as in `read_for`. Raises NothingToContinue.
+    """
+    so_far = end_that_fits(section.text[-CHARACTERS * budget :], count, budget)
+    lines = [document.title, *(part for other in _before(document, section) for part in (other.title, other.text))]
+    before = "".join(f"{line.strip()}\n\n" for line in [*lines, section.title] if line.strip())
+    if not before and not section.text.strip():
+        raise NothingToContinue("This model continues text, and there is none yet; write the opening words or a title.")
+    read = ""
+    if so_far == section.text:
+        read = end_that_fits(before[-CHARACTERS * budget :], count, budget - count(so_far))
+    left_out = () if read == before and so_far == section.text else ("Only the end of what stands before is read.",)
+    return Reading("", read, so_far, left_out, 1 + count(read) + count(so_far))
 
 
 def end_that_fits(text: str, size: Callable[[str], int], room: int) -> str:

@@ -172,7 +172,8 @@ class RunningJob:
     def meter(self, now: float) -> dict[str, Any]:
         """Counts over the locked blocks of this job.
 
-        first_block_seconds, tokens_per_second (after the first block) and seconds_left are None while unknown.
+        first_block_seconds, first_block_tokens_per_second, tokens_per_second (after the first block) and seconds_left are
+        None while unknown.
         """
         tokens, later = self.tokens, self._locked[1:]
         later_seconds = sum(block.seconds for block in later)
@@ -186,9 +187,13 @@ class RunningJob:
             "nfe_per_token": self._nfe / tokens if tokens else 0.0,
             "seconds": self.elapsed(now),
             "first_block_seconds": self._first_block_seconds,
+            "first_block_tokens_per_second": self._first_speed(),
             "tokens_per_second": speed,
             "seconds_left": self._seconds_left(now, tokens, speed),
         }
+
+    def _first_speed(self) -> float | None:
+        return len(self._locked[0].tokens) / self._first_block_seconds if self._first_block_seconds else None
 
     def _seconds_left(self, now: float, tokens: int, speed: float | None) -> float | None:
         if self._seconds is not None:

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from app.dialing import Corrections, key_of, seconds_to_write
 from app.draft import Card, Document, Section, Status
 from app.events import Hub, Subscription, block_facts, changed, picture
-from app.prompt import CHAT_TOKENS, PromptError, Reading, read_for
+from app.prompt import CHAT_TOKENS, PromptError, Reading, read_for, read_on
 from app.records import HistoryRow, NotFound
 from app.running import Ending, Order, RunningJob
 from app.store import MAX_TARGET_WORDS, Store, StoreError
@@ -218,6 +218,10 @@ class Session:
         if dial.block_size not in self.entry.block_sizes:
             sizes = ", ".join(map(str, self.entry.block_sizes))
             raise Refused(f"This model does not write blocks of {dial.block_size} tokens; choose one of {sizes}.")
+        if dial.rule not in self.entry.rules:
+            raise Refused(
+                f"This model does not know the rule {dial.rule}; choose one of {', '.join(self.entry.rules)}."
+            )
         with self._lock:
             ready, count = self._expect_ready()
             self._expect_idle()
@@ -304,10 +308,13 @@ class Session:
 
     def _read(self, section: Section, words: int, ready: Ready, count: Count) -> Reading:
         """What the model reads. Raises PromptError."""
+        document = self._store.document(section.document_id)
+        if not self.entry.instructs:
+            budget = max(1, ready.context - max(self.entry.block_sizes) - 1)
+            return read_on(document, section, count=count, budget=budget)
         room = math.ceil(1.15 * words * self.entry.tokens_per_word) + 64
         # The longest sections may not fit as a whole; an eighth of the context is always left for the brief.
         budget = ready.context - min(room, ready.context * 7 // 8)
-        document = self._store.document(section.document_id)
         return read_for(document, section, count=count, budget=budget, words=section.words + words)
 
     def _order(
@@ -320,6 +327,9 @@ class Session:
         words: int,
         seed: int | None,
     ) -> Order:
+        most = 3 * words + 64
+        if not self.entry.slides:
+            most = max(1, min(most, ready.context - reading.tokens))
         request = Request(
             job=uuid.uuid4().hex,
             system=reading.system,
@@ -328,7 +338,7 @@ class Session:
             dial=dial,
             seed=secrets.randbits(32) if seed is None else seed,
             words=words,
-            max_tokens=max(1, min(3 * words + 64, ready.context - reading.tokens)),
+            max_tokens=most,
         )
         key = key_of(self.entry, dial, stop_name)
         reckoned = expected = None

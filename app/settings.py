@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from model.catalog import CATALOG, Entry, UnknownModel, UnknownStop, find
+from model.catalog import CATALOG, Entry, UnknownModel, UnknownStop, entry_of, find
 
 DATABASE = "galley.db"
 
@@ -125,11 +125,11 @@ def _writing(given: Mapping[str, object], entry: Entry) -> Writing:
 
 
 def _model(name: str) -> tuple[str, Entry]:
-    """What the worker opens, and the catalogue's facts about it. A folder has those of the default model."""
+    """What the worker opens, and the facts about it: the catalogue's, or what a folder's config.json says."""
     folder = Path(name).expanduser()
     if folder.is_dir():
-        path = str(folder.resolve())
-        return path, replace(CATALOG[0], id=path, title=folder.resolve().name)
+        entry = entry_of(folder.resolve())
+        return entry.id, entry
     try:
         entry = find(name)
     except UnknownModel as error:
@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         metavar="MODEL",
         help=f"{', '.join(entry.id for entry in CATALOG)} (default: {CATALOG[0].id}), its Hugging Face id, "
-        "or a folder with config.json, tokenizer.json and model.safetensors",
+        "or a folder with config.json, tokenizer.json and model.safetensors; those of the paper only continue text",
     )
     shared.add_argument("--threads", metavar="N", help="CPU threads the model may use (default: all cores)")
 
@@ -188,9 +188,13 @@ def _parser() -> argparse.ArgumentParser:
     writing = parser.add_subparsers(dest="command", metavar="write").add_parser(
         "write", parents=[shared], help="write one section in the terminal", description="Writes one section."
     )
-    writing.add_argument("brief", metavar="BRIEF", help="what the section is about")
+    writing.add_argument(
+        "brief",
+        metavar="BRIEF",
+        help="what the section is about; for a model that only continues text, the opening words",
+    )
     writing.add_argument("--words", metavar="N", default="150", help="how long it becomes (default: 150)")
-    writing.add_argument("--dial", metavar="STOP", help=f"{_stops()} (default: {CATALOG[0].default_stop})")
+    writing.add_argument("--dial", metavar="STOP", help=f"{_stops()}; a model has some of these (default: its own)")
     writing.add_argument("--seed", metavar="N", help="same seed, same settings, same text (default: a new one)")
     writing.add_argument("--title", default="", help="title of its document (default: the brief's first words)")
     writing.add_argument("--json", action="store_true", help="one JSON line per event")
@@ -198,4 +202,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stops() -> str:
-    return ", ".join(stop.name for stop in CATALOG[0].stops)
+    return ", ".join(dict.fromkeys(stop.name for entry in CATALOG for stop in entry.stops))

@@ -1,5 +1,7 @@
 """`python run.py write "BRIEF"`: one section by the same session and worker as the page's, shown in the terminal.
 
+To a model that only continues text the brief is the beginning of the section.
+
 Text, or one JSON line per event, goes to stdout; everything about the way there goes to stderr. Knows no page.
 """
 
@@ -14,6 +16,7 @@ from contextlib import closing
 from typing import Any, Protocol
 
 from app.desk import opened
+from app.draft import Section
 from app.progress import Progress
 from app.session import Refused, Session, Subscription
 from app.settings import Settings, Writing
@@ -32,7 +35,10 @@ class EngineFailed(Exception):
 
 
 class Printer(Protocol):
-    """Shows what happens: preparing, ready, running, reading, step, locked, and last finished, stopped or failed."""
+    """Shows what happens: preparing, ready, running, reading, step, locked, and last finished, stopped or failed.
+
+    opening: the words that a model continues, before the first block.
+    """
 
     def show(self, event: str, facts: News) -> None: ...
 
@@ -67,15 +73,25 @@ def write(settings: Settings, writing: Writing, child: Child = child_main) -> in
 def _write(session: Session, settings: Settings, writing: Writing, printer: Printer) -> int:
     with closing(session.subscribe()) as news:
         load_seconds = _wait_for_engine(session, news, printer)
-        document = session.create_document(writing.title or first_words(writing.brief))
+        title, continues = first_words(writing.brief), not settings.entry.instructs
+        document = session.create_document(writing.title or ("" if continues else title))
         section = document.sections[0]
-        dial = settings.entry.stop(writing.dial).dial
         try:
-            session.change_section(section.id, section.revision, brief=writing.brief, target_words=writing.words)
-            job = session.write(section.id, dial=dial, stop_name=writing.dial, words=writing.words, seed=writing.seed)
+            section = _plan(session, section, writing)
+            job = session.write(
+                section.id,
+                dial=settings.entry.stop(writing.dial).dial,
+                stop_name=writing.dial,
+                words=writing.words - section.words,
+                seed=writing.seed,
+            )
         except Refused:
             session.delete_document(document.id, session.document(document.id).revision)
             raise
+        if continues:
+            printer.show("opening", {"text": section.text})
+            if not writing.title:  # not earlier: a title is read, and this one says the same once more
+                session.rename_document(document.id, document.revision, title)
         place = {"document": document.id, "section": section.id}
         try:
             end = _follow(news, job, printer)
@@ -87,6 +103,18 @@ def _write(session: Session, settings: Settings, writing: Writing, printer: Prin
         told = {"sentence": end["sentence"], "reason": end["reason"], "seed": end["seed"], "dial": writing.dial}
         printer.show(end["state"], {**told, **end["meter"], "load_seconds": load_seconds, **place, "text": text})
         return 0 if end["state"] == "finished" else 1
+
+
+def _plan(session: Session, section: Section, writing: Writing) -> Section:
+    """The section as it is to be written: with its brief, or its opening words. Raises Refused."""
+    brief = writing.brief if session.entry.instructs else ""
+    section = session.change_section(section.id, section.revision, brief=brief, target_words=writing.words)
+    if session.entry.instructs:
+        return section
+    section = session.save_text(section.id, section.revision, 0, writing.brief)
+    if section.words >= writing.words:
+        raise Refused(f"The opening words are {section.words} words already; ask for more with --words.")
+    return section
 
 
 def _wait_for_engine(session: Session, news: Subscription, printer: Printer) -> float:
@@ -149,6 +177,9 @@ class TextPrinter:
         elif event == "running":
             for sentence in filter(None, [*facts["left_out"], facts["sentence"]]):
                 print(sentence, file=sys.stderr)
+        elif event == "opening":
+            print("This model continues the words it is given; it does not read briefs.", file=sys.stderr)
+            print(facts["text"], end="", flush=True)
         elif event == "locked":
             print(facts["block"]["text"], end="", flush=True)
         elif event == "finished":

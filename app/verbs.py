@@ -13,7 +13,7 @@ from app.draft import STATUSES, Card, Document, Section, Status, covered, join, 
 from app.render import document_html, section_html
 from app.session import Session
 from model.catalog import Entry
-from model.contract import BLOCK_SIZES, RULES, Dial, Rule
+from model.contract import BLOCK_SIZES, Dial, Rule
 
 Json = dict[str, Any]
 
@@ -117,7 +117,8 @@ def model_json(entry: Entry) -> Json:
         "licence": entry.licence,
         "context": entry.context,
         "block_sizes": [size for size in entry.block_sizes if size in BLOCK_SIZES],
-        "rules": list(RULES),
+        "rules": list(entry.rules),
+        "instructs": entry.instructs,
         "default_stop": entry.default_stop,
         "stops": [asdict(stop) for stop in entry.stops],
     }

@@ -21,7 +21,6 @@ const desk = {
   engine: null,
   job: null,
   meter: null, // of the running job, or of the last one
-  firstSpeed: null, // tokens a second of the job's first block
   view: "edit",
   readAll: false,
   follow: true,
@@ -146,7 +145,13 @@ function drawEmpty() {
   if (kind === "desk") {
     place.append(
       el("h2", {}, "An empty desk"),
-      el("p", {}, "A document is a list of sections. Each has a title, a brief that says what it is about, and a length. You write it yourself, or the desk sets a first version from the brief, block by block, and you go on from there."),
+      el(
+        "p",
+        {},
+        desk.model?.instructs === false
+          ? "A document is a list of sections. Each has a title and a length. You write the opening words, the desk goes on from them, block by block, and you go on from there."
+          : "A document is a list of sections. Each has a title, a brief that says what it is about, and a length. You write it yourself, or the desk sets a first version from the brief, block by block, and you go on from there.",
+      ),
       el("button", { type: "button", class: "primary", onclick: newDocument }, "Start a document"),
     );
   } else if (kind === "document") {
@@ -504,7 +509,7 @@ async function write() {
   const answer = await attempt("write", { section_id: section.id, ...dial.request });
   $("write").disabled = false;
   drawWriting();
-  if (!answer && !section.brief && !section.title) $("brief").focus();
+  if (!answer && !section.brief && !section.title) focusOpening();
 }
 
 function stop() {
@@ -602,7 +607,7 @@ function drawWriting() {
 
 function speeds(meter) {
   if (!meter?.tokens) return "";
-  const first = desk.firstSpeed ? `${desk.firstSpeed.toFixed(1)} first` : "";
+  const first = meter.first_block_tokens_per_second ? `${meter.first_block_tokens_per_second.toFixed(1)} first` : "";
   const steady = meter.tokens_per_second ? meter.tokens_per_second.toFixed(1) : "";
   return steady && first ? `${steady}, ${first}` : steady || first;
 }
@@ -695,7 +700,6 @@ function onEvent(event) {
     case "locked":
       if (desk.job?.job === event.job) desk.job.step = null;
       desk.meter = { ...event.meter, section_id: event.section_id };
-      if (event.meter.blocks === 1) desk.firstSpeed = event.meter.tokens / event.meter.first_block_seconds;
       if (here) keeper.locked(event);
       else refreshSoon();
       break;
@@ -716,7 +720,6 @@ const refreshDocumentsSoon = later(refreshDocuments, 200);
 
 function onJob(event) {
   if (event.state === "running") {
-    if (desk.job?.job !== event.job) desk.firstSpeed = null;
     const title = desk.outline?.sections.find((section) => section.id === event.section_id)?.title;
     desk.job = { ...desk.job, ...event, section_title: title ?? desk.job?.section_title ?? "", waiting: Boolean(event.sentence) };
     desk.ended = null;
@@ -752,11 +755,9 @@ async function come() {
   const first = !desk.model;
   Object.assign(desk, { documents: state.documents, engine: state.engine, job: state.job });
   if (state.job) desk.meter = { ...state.job.meter, section_id: state.job.section_id };
-  if (first) {
-    desk.model = state.model;
-    dial.begin(state.model);
-    await openPlace(true);
-  } else {
+  if (desk.model?.id !== state.model.id) fitTo(state.model); // started again, the desk may have another one
+  if (first) await openPlace(true);
+  else {
     unnote("away");
     refreshSoon();
     if (!desk.job) island?.clear();
@@ -768,6 +769,23 @@ async function come() {
   drawLists();
   drawHead();
   drawWriting();
+}
+
+/** Shows what a model can do: one that only continues text reads no brief. */
+function fitTo(model) {
+  desk.model = model;
+  dial.begin(model);
+  show($("brief-name"), model.instructs);
+  show($("brief"), model.instructs);
+  show($("no-brief"), !model.instructs);
+  $("text").dataset.placeholder = model.instructs
+    ? "Write here, or let the desk begin."
+    : "Write the opening words here; the desk goes on from them.";
+}
+
+/** The field that says what is to be written. */
+function focusOpening() {
+  (desk.model.instructs ? $("brief") : $("text")).focus();
 }
 
 async function openPlace(replace) {
@@ -854,10 +872,10 @@ function onField(id, name) {
   });
 }
 
-function enterLeadsTo(id, next) {
+function enterLeadsTo(id, focusNext) {
   $(id).addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
-    $(next).focus();
+    focusNext();
     event.preventDefault();
   });
 }
@@ -866,8 +884,8 @@ onField("section-title", "title");
 onField("brief", "brief");
 onField("status", "status");
 $("target").addEventListener("change", changeTarget);
-enterLeadsTo("document-title", "section-title");
-enterLeadsTo("section-title", "brief");
+enterLeadsTo("document-title", () => $("section-title").focus());
+enterLeadsTo("section-title", focusOpening);
 $("document-title").addEventListener("input", retitle);
 $("document-title").addEventListener("change", () => rename());
 $("new-document").addEventListener("click", newDocument);

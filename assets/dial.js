@@ -38,6 +38,8 @@ export class DialView {
   begin(model) {
     this.#stops = model.stops;
     $("dial").max = String(model.stops.length - 1);
+    show($("dial"), model.stops.length > 1);
+    say($("dial-name"), `Dial: from ${model.stops[0].name} to ${model.stops.at(-1).name}`);
     $("set-size").replaceChildren(...model.block_sizes.map((size) => el("option", { value: String(size) }, String(size))));
     $("set-rule").replaceChildren(...model.rules.map((rule) => el("option", { value: rule }, RULES[rule] ?? rule)));
     $("stops").replaceChildren(
@@ -57,7 +59,9 @@ export class DialView {
       kept = null;
     }
     const named = model.stops.find((stop) => stop.name === kept?.stop);
-    if (kept?.dial && !named) {
+    // What was kept may have been set for another model.
+    const possible = model.block_sizes.includes(kept?.dial?.block_size) && model.rules.includes(kept.dial.rule);
+    if (possible && !named) {
       this.#stop = null;
       this.#dial = kept.dial;
     } else {
@@ -139,6 +143,7 @@ export class DialView {
       return `Your own setting: blocks of ${size}, ${steps} ${steps === 1 ? "step" : "steps"}, ${(RULES[rule] ?? rule).toLowerCase()}.${time}`;
     }
     const { gives, nfe_per_token: nfe, nll } = this.#stop;
-    return `${gives} ${nfe.toFixed(2)} forwards and ${nll.toFixed(2)} nats (NLL) a token.${time}`;
+    const measured = nll === null ? "" : ` and ${nll.toFixed(2)} nats (NLL)`;
+    return `${gives} ${nfe.toFixed(2)} forwards${measured} a token.${time}`;
   }
 }

@@ -1,14 +1,19 @@
 """Which models exist: where their weights come from, under which licence, and what each stop of the dial gives.
 
 Standard library only: the desk reads it without loading a network. Figures of a stop are measured by
-`python -m model.evaluation.benchmark`, never guessed.
+`python -m model.evaluation.benchmark` or follow from its rule, never guessed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from model.contract import Dial
+from model.backbones.dit_config import ARCHITECTURES, DiTConfig, WrongConfig, as_the_weights_say
+from model.contract import BLOCK_SIZES, RULES, Dial, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +21,14 @@ class Stop:
     """A named position of the dial and what was measured there.
 
     nfe_per_token  network forwards per token, commits included.
-    nll            of its text under the base model, nats per token.
+    nll            of its text under the base model, nats per token; None where it was not measured.
     """
 
     name: str
     dial: Dial
     gives: str
     nfe_per_token: float
-    nll: float
+    nll: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,12 @@ class Entry:
     adapter  files under assets/ that make a causal model a block diffusion model.
     context  tokens that fit its cache.
     memory_mb  resident memory of the worker while writing.
+    instructs  it reads a brief. Otherwise it is a base model: it continues text, and reads nothing else.
+    verifies   it reads clean text causally: the rule "verified" is possible, and its text has an nll.
+    rereads    every forward reads its whole window anew: a commit costs none.
+    slides     its context is a window over the text, which may grow past it: what leaves the window is forgotten.
+    tokenizer  Hugging Face id that tokenizer.json comes from, where it is not `hub`.
+    disk_mb    of its files, while they are fetched.
     """
 
     id: str
@@ -59,6 +70,17 @@ class Entry:
     memory_mb: int
     stops: tuple[Stop, ...]
     default_stop: str
+    instructs: bool = True
+    verifies: bool = True
+    slides: bool = False
+    rereads: bool = False
+    tokenizer: str | None = None
+    disk_mb: int = 500
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The unmasking rules that the dial offers."""
+        return tuple(rule for rule in RULES if self.verifies or rule != "verified")
 
     def stop(self, name: str) -> Stop:
         """The stop of that name. Raises UnknownStop."""
@@ -93,7 +115,7 @@ SMOLLM2 = Entry(
     head="sampler-head.safetensors",
     context=8192,
     block_sizes=(1, 4, 8, 16, 32),
-    tokens_per_word=1.33,
+    tokens_per_word=1.2,
     memory_mb=1600,
     stops=(
         Stop("exact", Dial(8, 1, "verified"), "The base model's own words, checked one by one.", 0.86, 1.31),
@@ -103,7 +125,98 @@ SMOLLM2 = Entry(
     default_stop="exact",
 )
 
-CATALOG: tuple[Entry, ...] = (SMOLLM2,)
+# ------------------------------------------------------------------------------- models that continue text (BD3-LM)
+
+GPT2 = "openai-community/gpt2"
+"""The tokenizer of the published checkpoints; the mask is one token more."""
+
+WIDEST = BLOCK_SIZES[-1]
+
+
+def continuing(id: str, title: str, hub: str, config: DiTConfig) -> Entry:
+    """The facts of a base model of that shape: its own blocks, and the paper's way to write them.
+
+    Unverified stops: their NFE per token follows from the rule, their NLL has not been measured.
+    """
+    whole_row = config.block_size == config.model_length and not config.causal
+    nucleus = 0.99 if config.time_conditioning else 0.9  # as published: SEDD's law is cut less
+    size = min(config.block_size, WIDEST)
+    if size not in BLOCK_SIZES:
+        size = max(smaller for smaller in BLOCK_SIZES if smaller < size)
+    return Entry(
+        id=id,
+        title=title,
+        licence="Apache-2.0",
+        hub=hub,
+        wheel=None,
+        adapter=None,
+        head=None,
+        context=config.model_length,
+        block_sizes=tuple(each for each in BLOCK_SIZES if each <= size),
+        tokens_per_word=1.33,
+        memory_mb=2000,
+        stops=_next_token_stops(nucleus) if config.causal else _unverified_stops(size, nucleus, 0 if whole_row else 1),
+        default_stop="exact" if config.causal else "balanced" if whole_row else "faithful",
+        instructs=False,
+        verifies=config.causal,
+        slides=True,
+        rereads=whole_row,
+        tokenizer=GPT2,
+        disk_mb=700,
+    )
+
+
+def _next_token_stops(nucleus: float) -> tuple[Stop, ...]:
+    dial = Dial(1, 1, "verified", temperature=1.0, nucleus=nucleus)
+    return (Stop("exact", dial, "One token after the other, each after all before it.", 1.0),)
+
+
+def _unverified_stops(size: int, nucleus: float, commits: int) -> tuple[Stop, ...]:
+    """Every block costs its denoising steps, and its commit where that computes anything."""
+    ways: dict[str, tuple[int, Rule, str]] = {
+        "faithful": (1, "first-hitting", "One token a step, in any order: the sampler of the paper."),
+        "balanced": (2, "confidence", "Two tokens a step, the surest first."),
+        "sketch": (4, "confidence", "Four tokens a step: a rough shape."),
+    }
+    stops: list[Stop] = []
+    for name, (tokens, rule, gives) in ways.items():
+        steps = max(1, size // tokens)
+        dial = Dial(size, steps, rule, temperature=1.0, nucleus=nucleus)
+        if all(dial.steps != stop.dial.steps for stop in stops):
+            stops.append(Stop(name, dial, gives, (steps + commits) / size))
+    return tuple(stops)
+
+
+def _published(name: str, title: str, *, block_size: int, causal: bool = False, sigma: bool = False) -> Entry:
+    """A checkpoint of the authors: 170M parameters, trained on OpenWebText."""
+    shape = DiTConfig(
+        vocab_size=50258,
+        hidden_dim=768,
+        n_blocks=12,
+        n_heads=12,
+        cond_dim=128,
+        model_length=1024,
+        block_size=block_size,
+        causal=causal,
+        adaln=not causal,
+        cross_attn=not causal,
+        time_conditioning=sigma,
+    )
+    return continuing(name, title, f"kuleshov-group/{name}", shape)
+
+
+PUBLISHED: tuple[Entry, ...] = (
+    _published("bd3lm-owt-block_size4", "BD3-LM, blocks of 4", block_size=4),
+    _published("bd3lm-owt-block_size8", "BD3-LM, blocks of 8", block_size=8),
+    _published("bd3lm-owt-block_size16", "BD3-LM, blocks of 16", block_size=16),
+    _published("bd3lm-owt-block_size1024-pretrain", "BD3-LM before its fine-tuning, one block", block_size=1024),
+    _published("mdlm-owt", "MDLM", block_size=1024),
+    _published("mdlm-noeos-owt", "MDLM without end tokens", block_size=1024),
+    _published("sedd-noeos-owt", "SEDD without end tokens", block_size=1024, sigma=True),
+    _published("ar-noeos-owt", "The paper's autoregressive model", block_size=1, causal=True),
+)
+
+CATALOG: tuple[Entry, ...] = (SMOLLM2, *PUBLISHED)
 
 
 def find(name: str) -> Entry:
@@ -112,3 +225,55 @@ def find(name: str) -> Entry:
         if name in (entry.id, entry.hub):
             return entry
     raise UnknownModel(f"Model {name!r} is not in the catalogue; choose one of {', '.join(e.id for e in CATALOG)}.")
+
+
+# ------------------------------------------------------------------------------------------------ a folder of one's own
+
+LLAMA = "LlamaForCausalLM"
+LONGEST_HEADER = 1 << 27
+"""Bytes; of a safetensors file."""
+
+
+def entry_for(model: str) -> Entry:
+    """The facts of a model: a catalogue id, a Hugging Face id of the catalogue, or a folder. Raises UnknownModel."""
+    return entry_of(Path(model)) if Path(model).is_dir() else find(model)
+
+
+def entry_of(folder: Path) -> Entry:
+    """The facts of the model in a folder, which has the path for an id; those of the default model, where it is one of
+    that kind or has no config.json at all. Raises UnknownModel where Galley does not run its architecture.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        return replace(SMOLLM2, id=str(folder), title=folder.name)
+    try:
+        published = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UnknownModel(f"{config} cannot be read as the description of a network ({error}).") from error
+    if not isinstance(published, dict):
+        raise UnknownModel(f"{config} does not describe a network.")
+    if continues_text(published):
+        try:
+            shape = DiTConfig.from_published(as_the_weights_say(published, _tensor_names(folder)))
+        except (WrongConfig, ValueError, TypeError) as error:
+            raise UnknownModel(f"{config} does not describe a network ({str(error).rstrip('.')}).") from error
+        return replace(continuing(str(folder), folder.name, "", shape), licence="")  # its owner knows
+    architectures = published.get("architectures")
+    if isinstance(architectures, list) and LLAMA in architectures:
+        return replace(SMOLLM2, id=str(folder), title=folder.name)
+    kind = published.get("model_type") or architectures or "no architecture"
+    raise UnknownModel(f"{config} describes {kind!r}; Galley runs {LLAMA} and {', '.join(ARCHITECTURES)}.")
+
+
+def continues_text(published: Mapping[str, Any]) -> bool:
+    """Whether a config.json describes one of the paper's networks, which are all base models."""
+    return published.get("model_type") in ARCHITECTURES
+
+
+def _tensor_names(folder: Path) -> list[str]:
+    """Names in the header of model.safetensors: a length in 8 bytes, then JSON. Nothing where it cannot be read."""
+    try:
+        with (folder / "model.safetensors").open("rb") as file:
+            return list(json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LONGEST_HEADER))))
+    except (OSError, ValueError, TypeError):
+        return []

@@ -43,8 +43,8 @@ class Dial:
     rule        the unmasking rule.
     threshold   rule "threshold": the probability from which a slot takes its token, in (0, 1].
                 rule "verified": leniency in [0, 1). 0 is exact speculative sampling; above 0 a proposal also passes if
-                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance). The
-                smaller ε, the more passes.
+                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance), and it
+                repeats no run of tokens. The smaller ε, the more passes.
     temperature of sampling, >= 0; 0 is greedy.
     nucleus     smallest probability mass kept, in (0, 1].
     """
@@ -79,6 +79,7 @@ class Request:
 
     job          identifies the job in every event.
     system, user what the model is told: who it is, and what is wanted (plain text; the engine adds the chat format).
+                 To a model that only continues text `user` is the text before so_far, and `system` nothing.
     so_far       the section's text up to here: the beginning of the model's answer. May be empty.
     dial, seed   settings; the seed of block b is derived from (seed, b), so a resumed job goes on as it would have.
     words        words still to write (the length target less what so_far has); None: until the model ends by itself.

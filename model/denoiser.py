@@ -29,6 +29,8 @@ class Facts:
     causal       clean text is read causally: a commit yields the next-token logits, which verify proposals. Where it is
                  not, a block is denoised from its first slot on, and a text has no causal nll.
     context      tokens that fit the cache.
+    slides       the context is a window over the text, which may grow past it.
+    rereads      every forward reads the window anew: several texts at once cost as much as one after the other.
     """
 
     vocabulary: int
@@ -38,6 +40,8 @@ class Facts:
     causal: bool
     block_sizes: tuple[int, ...]
     context: int
+    slides: bool = False
+    rereads: bool = False
 
 
 class ContextFull(RuntimeError):

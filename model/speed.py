@@ -12,9 +12,9 @@ import torch
 from model.catalog import Entry
 from model.contract import StopSpeed
 from model.denoiser import Denoiser
-from model.finale import ENDING_TOKENS, ROWS, ending_dial
+from model.finale import ENDING_TOKENS, ending_dial, tries_side_by_side
 from model.sampler import BlockSampler, Draws, Pictures
-from model.tokenizer import ChatTokenizer
+from model.tokenizer import TextTokenizer
 
 TEXT = (
     "The harbour lay quiet under a pale sky. An old keeper lit his lamp and counted the boats that had come home "
@@ -23,11 +23,14 @@ TEXT = (
 REPEATS = 5
 """Copies of the text that are read: the context of a short section."""
 
-FORWARDS = 8
+FORWARDS = 16
 """Network forwards that are timed at each stop."""
 
+PATIENCE = 2.0
+"""Seconds after which a network whose every forward reads the whole window has been timed long enough."""
 
-def measure(denoiser: Denoiser, tokenizer: ChatTokenizer, entry: Entry) -> tuple[tuple[StopSpeed, ...], float]:
+
+def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> tuple[tuple[StopSpeed, ...], float]:
     """The cost of every named stop, and the tokens a second that are read."""
     prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT * REPEATS)])
     with torch.inference_mode():
@@ -39,10 +42,11 @@ def measure(denoiser: Denoiser, tokenizer: ChatTokenizer, entry: Entry) -> tuple
         for stop in entry.stops:
             one = reader.fork(torch.zeros(1, dtype=torch.long))
             one.dial = stop.dial
-            several = reader.fork(torch.zeros(ROWS, dtype=torch.long))
+            rows = tries_side_by_side(denoiser.facts)
+            several = reader.fork(torch.zeros(rows, dtype=torch.long))
             several.dial = ending_dial(stop.dial)
             seconds, _ = _cost(one, 1)
-            forward, tokens = _cost(several, ROWS)
+            forward, tokens = _cost(several, rows)
             speeds.append(StopSpeed(stop.name, seconds, forward / tokens * ENDING_TOKENS))
     return tuple(speeds), prefill
 
@@ -57,13 +61,24 @@ def _read(denoiser: Denoiser, entry: Entry, prompt: torch.Tensor) -> BlockSample
 def _cost(sampler: BlockSampler, rows: int) -> tuple[float, float]:
     """Seconds per forward and tokens per forward (of one row), after a warm-up block."""
     draws = Draws(range(rows))
-    _write(sampler, draws)
+    _write(sampler, draws, time.perf_counter())
     began, nfe, tokens = time.perf_counter(), sampler.nfe, 0
-    while sampler.nfe < nfe + FORWARDS:
-        tokens += _write(sampler, draws)
+    until = began + PATIENCE
+    while sampler.nfe < nfe + FORWARDS and not _is_slow(sampler, until):
+        tokens += _write(sampler, draws, until)
     forwards = sampler.nfe - nfe
     return (time.perf_counter() - began) / forwards, tokens / forwards
 
 
-def _write(sampler: BlockSampler, draws: Draws) -> int:
-    return Pictures(sampler.block(sampler.dial.block_size, draws)).finish().tokens.shape[1]
+def _write(sampler: BlockSampler, draws: Draws, until: float) -> int:
+    """Tokens of one more block; of a slow one only what is there when the time is up."""
+    pictures = Pictures(sampler.block(sampler.dial.block_size, draws))
+    for step in pictures:
+        if _is_slow(sampler, until):
+            return int((step.tokens[0] != sampler.denoiser.facts.mask).sum())
+    return pictures.block.tokens.shape[1]
+
+
+def _is_slow(sampler: BlockSampler, until: float) -> bool:
+    """Such a block may be left before its end: its denoising steps change no cache."""
+    return sampler.denoiser.facts.rereads and time.perf_counter() > until

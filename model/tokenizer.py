@@ -1,4 +1,4 @@
-"""Text to token ids and back: byte-level BPE from a tokenizer.json, and the chat format of the default model.
+"""Text to token ids and back: byte-level BPE from a tokenizer.json; the chat format, or plain text for a base model.
 
 Knows nothing of networks. Whatever a writer types is text, also where it looks like a control token.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import codecs
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -16,44 +18,59 @@ TURN, END = "<|im_start|>", "<|im_end|>"
 """The marks around every turn of a conversation; the second one also ends the model's answer."""
 
 
+TEXT_END = "<|endoftext|>"
+"""Ends a text of GPT-2's tokenizer, and begins the next one."""
+
+
 class UnusableTokenizer(ValueError):
     """The tokenizer is not of the kind this module reads; the message says what is missing."""
 
 
-class ChatTokenizer:
-    """The tokenizer of a model that was trained on conversations in the format of `prompt`.
+class TextTokenizer(ABC):
+    """A tokenizer and how a model is asked in its tokens.
 
-    end     id of the token that ends an answer.
-    banned  control tokens that have no place in an answer.
+    end     id of the token that ends what the model writes.
+    banned  control tokens that have no place in it.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises UnusableTokenizer, OSError."""
+    def __init__(self, path: Path, end: str, lacking: str) -> None:
+        """lacking: what is said of a file without the end token. Raises UnusableTokenizer, OSError."""
         try:
             text = path.read_text(encoding="utf-8")
-            controls = [token["id"] for token in json.loads(text)["added_tokens"] if token["special"]]
+            published: dict[str, Any] = json.loads(text)
+            controls = [token["id"] for token in published["added_tokens"] if token["special"]]
         except (ValueError, KeyError, TypeError) as error:
             raise UnusableTokenizer(f"{path.name} cannot be read as a tokenizer ({error}).") from error
+        self._check(path, published)
         self._tokenizer = Tokenizer.from_str(text)
         self._tokenizer.encode_special_tokens = True
-        end, turn = self._tokenizer.token_to_id(END), self._tokenizer.token_to_id(TURN)
-        if end is None or turn is None:
-            raise UnusableTokenizer(f"{path.name} has no tokens {TURN} and {END}: not a model for this chat format.")
-        self.path, self.end, self._turn = path, end, turn
-        self.banned = tuple(id for id in controls if id != end)
-        self._bytes = [_bytes_of(self._tokenizer.id_to_token(id)) for id in range(self._tokenizer.get_vocab_size())]
+        self.path, self.end = path, self._id(end, lacking)
+        self.banned = tuple(id for id in controls if id != self.end)
+        self._bytes = [_bytes_of(self._tokenizer.id_to_token(id)) for id in range(self.size)]
+
+    @abstractmethod
+    def prompt(self, system: str, user: str) -> list[int]:
+        """What is read before the text that is to be written."""
+
+    def _check(self, path: Path, published: dict[str, Any]) -> None:  # noqa: B027 (most kinds will do)
+        """Raises UnusableTokenizer where a tokenizer.json is of another kind."""
+
+    def _id(self, token: str, lacking: str) -> int:
+        found: int | None = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise UnusableTokenizer(lacking)
+        return found
+
+    @property
+    def size(self) -> int:
+        """Number of its tokens."""
+        count: int = self._tokenizer.get_vocab_size()
+        return count
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
-
-    def prompt(self, system: str, user: str) -> list[int]:
-        """A conversation up to where the model's answer begins."""
-        ids: list[int] = []
-        for role, content in (("system", system), ("user", user)):
-            ids += [self._turn, *self.encode(f"{role}\n{content}"), self.end, *self.encode("\n")]
-        return [*ids, self._turn, *self.encode("assistant\n")]
 
     def piece(self, token: int) -> str:
         """The text of one token; U+FFFD for a part of a character, empty for an id that is no text."""
@@ -63,10 +80,46 @@ class ChatTokenizer:
         return self._bytes[token] if 0 <= token < len(self._bytes) else b""
 
 
+class ChatTokenizer(TextTokenizer):
+    """The tokenizer of a model that was trained on conversations in the format of `prompt`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UnusableTokenizer, OSError."""
+        lacking = f"{path.name} has no tokens {TURN} and {END}: not a model for this chat format."
+        super().__init__(path, END, lacking)
+        self._turn = self._id(TURN, lacking)
+
+    def prompt(self, system: str, user: str) -> list[int]:
+        """A conversation up to where the model's answer begins."""
+        ids: list[int] = []
+        for role, content in (("system", system), ("user", user)):
+            ids += [self._turn, *self.encode(f"{role}\n{content}"), self.end, *self.encode("\n")]
+        return [*ids, self._turn, *self.encode("assistant\n")]
+
+
+class PlainTokenizer(TextTokenizer):
+    """GPT-2's tokenizer, or one of its kind: for a model that continues text and reads nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UnusableTokenizer, OSError."""
+        super().__init__(path, TEXT_END, f"{path.name} has no token {TEXT_END}, which begins and ends a text.")
+
+    def prompt(self, system: str, user: str) -> list[int]:
+        """The beginning of a text: the token that stands before it, and the text before; there is no `system`."""
+        return [self.end, *self.encode(user)]
+
+    def _check(self, path: Path, published: dict[str, Any]) -> None:
+        """Other kinds would lose the spaces between words."""
+        kinds = {"model": "BPE", "decoder": "ByteLevel"}
+        parts = {name: published.get(name) for name in kinds}
+        if any(not isinstance(part, dict) or part.get("type") != kinds[name] for name, part in parts.items()):
+            raise UnusableTokenizer(f"{path.name} is not a byte-level BPE as GPT-2's is; these models need one.")
+
+
 class TextStream:
     """The text of tokens that come one after the other; a character whose bytes are not all there yet is held back."""
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 

@@ -14,6 +14,9 @@ from torch import Tensor
 TOP = (64, 1024)
 """Candidates looked at for a nucleus, in this order; it rarely needs more, and then everything is sorted."""
 
+RUN = 4
+"""Tokens in a row that a text should not repeat."""
+
 GROUP = 64
 """Neighbours of which `largest` looks at the best one first."""
 
@@ -117,18 +120,26 @@ def above(confidence: Tensor, masked: Tensor, threshold: float) -> Tensor:
     return (masked & (confidence >= threshold)) | confident(confidence, masked, 1)
 
 
-def accepted(target: Candidates, proposed: Candidates, token: Tensor, uniform: Tensor, leniency: float = 0.0) -> Tensor:
+def accepted(target: Candidates, proposed: Candidates, token: Tensor, uniform: Tensor) -> Tensor:
     """Whether a proposal passes, given that all to its left did: boolean like token and uniform [...].
 
     Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q); target is p,
-    proposed q. With leniency ε > 0 a token also passes where p ≥ min(ε, ε·e^−H), H the entropy of p (typical
-    acceptance, Cai et al. 2024).
+    proposed q.
     """
-    p, q = target.prob_of(token), proposed.prob_of(token)
-    passed = uniform * q < p
-    if leniency > 0.0:
-        passed |= p >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
-    return passed
+    return uniform * proposed.prob_of(token) < target.prob_of(token)
+
+
+def typical(target: Candidates, token: Tensor, leniency: float) -> Tensor:
+    """Whether a token is plausible: p ≥ min(ε, ε·e^−H), H the entropy of p (typical acceptance, Cai et al. 2024)."""
+    return target.prob_of(token) >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
+
+
+def repeats(text: Tensor) -> Tensor:
+    """Whether the last RUN tokens of texts [B, n] stood there before: boolean [B]."""
+    if text.shape[1] <= RUN:
+        return torch.zeros(len(text), dtype=torch.bool, device=text.device)
+    runs = text.unfold(1, RUN, 1)  # [B, n − RUN + 1, RUN]
+    return (runs[:, :-1] == runs[:, -1:]).all(-1).any(-1)
 
 
 def residual(target: Candidates, proposed: Candidates) -> Candidates:

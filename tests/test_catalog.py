@@ -7,7 +7,7 @@ import re
 import pytest
 
 from app.environment import ROOT
-from model.catalog import CATALOG, SMOLLM2, Entry, UnknownModel, UnknownStop, find
+from model.catalog import CATALOG, PUBLISHED, SMOLLM2, Entry, UnknownModel, UnknownStop, find
 from model.contract import Dial
 
 every_entry = pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.id)
@@ -42,14 +42,35 @@ def test_every_stop_is_a_setting_of_its_own_that_the_model_can_do(entry: Entry) 
     assert len({stop.name for stop in entry.stops}) == len({stop.dial for stop in entry.stops}) == len(entry.stops)
     for stop in entry.stops:
         assert stop.dial.block_size in entry.block_sizes
+        assert stop.dial.rule in entry.rules
         assert 0.0 < stop.nfe_per_token <= stop.dial.steps + 1  # what a block's steps and its commit cost at worst
-        assert stop.nll > 0.0
+        assert stop.nll is None or stop.nll > 0.0
         assert re.fullmatch(r"[A-Z][^.]*\.", stop.gives)
 
 
 @every_entry
-def test_the_stop_that_a_new_writer_meets_is_checked_by_the_base_model(entry: Entry) -> None:
-    assert entry.stop(entry.default_stop).dial.rule == "verified"
+def test_the_stop_that_a_new_writer_meets_is_checked_where_that_is_possible(entry: Entry) -> None:
+    assert (entry.stop(entry.default_stop).dial.rule == "verified") == entry.verifies == ("verified" in entry.rules)
+
+
+def test_every_checkpoint_of_the_authors_is_there_and_what_it_cannot_do_is_said() -> None:
+    names = ["bd3lm-owt-block_size4", "bd3lm-owt-block_size8", "bd3lm-owt-block_size16"]
+    names += ["bd3lm-owt-block_size1024-pretrain", "mdlm-owt", "mdlm-noeos-owt", "sedd-noeos-owt", "ar-noeos-owt"]
+    assert [entry.hub for entry in PUBLISHED] == [f"kuleshov-group/{name}" for name in names]
+    assert [entry.id for entry in PUBLISHED if entry.verifies] == ["ar-noeos-owt"]
+    assert not any(entry.instructs for entry in PUBLISHED)
+    assert all(entry.slides and entry.tokenizer == "openai-community/gpt2" for entry in PUBLISHED)
+    assert [max(entry.block_sizes) for entry in PUBLISHED] == [4, 8, 16, 32, 32, 32, 32, 1]
+
+
+@pytest.mark.parametrize("entry", [entry for entry in PUBLISHED if not entry.verifies], ids=lambda entry: entry.id)
+def test_an_unverified_stop_costs_its_steps_and_its_commit_and_was_not_measured(entry: Entry) -> None:
+    for stop in entry.stops:
+        assert stop.nfe_per_token == (stop.dial.steps + (not entry.rereads)) / stop.dial.block_size
+        assert stop.nll is None
+    assert [stop.name for stop in entry.stops] == ["faithful", "balanced", "sketch"]
+    assert entry.stops[0].dial.rule == "first-hitting"
+    assert entry.stops[0].dial.steps == entry.stops[0].dial.block_size
 
 
 def test_the_dial_goes_from_the_base_model_s_own_law_to_an_unchecked_sketch() -> None:
@@ -71,8 +92,8 @@ def test_what_an_entry_names_can_be_had(entry: Entry) -> None:
 
 
 @every_entry
-def test_a_model_without_an_adapter_offers_block_size_1_alone(entry: Entry) -> None:
+def test_a_causal_model_without_an_adapter_offers_block_size_1_alone(entry: Entry) -> None:
     assert 1 in entry.block_sizes
-    assert entry.adapter is not None or entry.block_sizes == (1,)
+    assert entry.adapter is not None or not entry.verifies or entry.block_sizes == (1,)
     for size in entry.block_sizes:
         Dial(size, 1, "verified")

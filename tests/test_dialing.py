@@ -95,6 +95,12 @@ def test_an_unverified_block_costs_its_steps_and_its_commit() -> None:
     assert forwards_per_token(ENTRY, Dial(8, 8, "first-hitting"), None) == pytest.approx(8 / 8)
 
 
+def test_where_nothing_is_read_causally_every_slot_needs_a_step_and_a_token_its_commit() -> None:
+    base = replace(ENTRY, verifies=False, stops=ENTRY.stops[1:])
+    assert forwards_per_token(base, Dial(8, 8, "first-hitting"), None) == pytest.approx(9 / 8)
+    assert forwards_per_token(base, Dial(1, 1, "confidence"), None) == pytest.approx(2.0)
+
+
 def test_sure_blocks_need_fewer_steps_in_the_measure_of_the_nearest_threshold_stop() -> None:
     assert forwards_per_token(ENTRY, Dial(4, 4, "threshold", threshold=0.6), None) == pytest.approx(0.75)
     assert forwards_per_token(ENTRY, Dial(8, 8, "threshold", threshold=0.6), None) == pytest.approx(0.75)

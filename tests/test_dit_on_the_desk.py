@@ -1,4 +1,4 @@
-"""The desk's own sampler writes with the published networks, too (after /tmp/dit-sampler.patch)."""
+"""The desk's own sampler writes with the published networks, too."""
 
 from __future__ import annotations
 

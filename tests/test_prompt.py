@@ -16,10 +16,12 @@ from app.prompt import (
     SYSTEM,
     BriefTooLong,
     EmptyBrief,
+    NothingToContinue,
     PromptError,
     Reading,
     end_that_fits,
     read_for,
+    read_on,
 )
 
 STORY = " ".join(f"This is sentence number {number}." for number in range(1, 301))
@@ -209,3 +211,63 @@ def test_a_novel_is_measured_only_a_few_times() -> None:
     own = section(1, "Night", text=STORY * 100)
     read_for(document(own), own, count=count, budget=4000)
     assert len(calls) < 40
+
+
+# ------------------------------------------------------------------------------------ a model that continues text
+
+
+def read_by_a_base_model(*sections: Section, budget: int = 8000, title: str = "The Lighthouse") -> Reading:
+    return read_on(document(*sections, title=title), sections[-1], count=tokens, budget=budget)
+
+
+def test_a_base_model_reads_the_document_as_it_stands_and_no_brief() -> None:
+    before = section(1, "Day", "A brief.", "Long ago.\n")
+    read = read_by_a_base_model(before, section(2, "Night", "Fog comes in.", "It was dark"))
+    assert read.system == ""
+    assert read.user == "The Lighthouse\n\nDay\n\nLong ago.\n\nNight\n\n"
+    assert (read.so_far, read.left_out) == ("It was dark", ())
+
+
+def test_what_has_neither_title_nor_text_leaves_no_empty_line() -> None:
+    read = read_by_a_base_model(section(1), section(2, " ", text="It was dark"), title=" ")
+    assert (read.user, read.so_far) == ("", "It was dark")
+
+
+def test_on_an_empty_page_a_base_model_asks_for_opening_words_and_a_title_will_do() -> None:
+    with pytest.raises(NothingToContinue) as refused:
+        read_by_a_base_model(section(1, brief="Fog comes in.", text=" \n"), title="")
+    assert re.fullmatch(r"[^.]*opening words[^.]*\.", str(refused.value))
+    assert read_by_a_base_model(section(1, "Night"), title="").user == "Night\n\n"
+
+
+def test_a_base_model_reads_the_last_sentences_that_fit_its_window() -> None:
+    read = read_by_a_base_model(section(1, "Dusk", text=STORY), section(2, "Night", text="It was dark"), budget=100)
+    assert read.user.startswith("This is sentence number 2")
+    assert read.user.endswith("number 300.\n\nNight\n\n")
+    assert 80 < read.tokens <= 101
+    assert read.left_out == ("Only the end of what stands before is read.",)
+    alone = read_by_a_base_model(section(1, "Dusk", text="Gone."), section(2, "Night", text=STORY), budget=100)
+    assert (alone.user, STORY.endswith(alone.so_far), len(alone.left_out)) == ("", True, 1)
+
+
+@given(st.integers(1, 300), st.text("ab. \n", max_size=400), st.text("ab. \n", max_size=400))
+def test_the_window_is_kept_and_what_is_read_is_the_end_of_the_document(budget: int, before: str, text: str) -> None:
+    own = section(2, "Night", "Fog.", text)
+    read = read_by_a_base_model(section(1, "Dusk", text=before), own, budget=budget)
+    assert tokens(read.user) + tokens(read.so_far) <= budget
+    assert text.endswith(read.so_far)
+    whole = read_by_a_base_model(section(1, "Dusk", text=before), own)
+    assert whole.user.endswith(read.user)
+    assert (read.user, read.so_far) == (whole.user, whole.so_far) or read.left_out
+
+
+def test_a_novel_before_costs_a_base_model_little() -> None:
+    calls = []
+
+    def count(text: str) -> int:
+        calls.append(len(text))
+        return tokens(text)
+
+    own = section(1, "Night", text=STORY * 100)
+    read_on(document(own), own, count=count, budget=1000)
+    assert sum(calls) < len(STORY) * 40

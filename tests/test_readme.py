@@ -23,6 +23,13 @@ def test_the_figures_of_every_stop_are_the_catalogues(stop: Stop) -> None:
     assert cells[2:] == [f"{stop.nfe_per_token:.2f}", f"{stop.nll:.2f}", stop.gives]
 
 
+def test_every_model_of_the_catalogue_is_named_with_its_licence() -> None:
+    models = README[README.index("## Models") : README.index("## Where the data lies")]
+    for entry in CATALOG[1:]:
+        line = next(line for line in models.splitlines() if f"`{entry.id}`" in line)
+        assert entry.licence in line
+
+
 def test_every_option_of_run_py_is_named() -> None:
     said = subprocess.run([sys.executable, "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     options = set(re.findall(r"--[a-z][a-z-]+", said.stdout)) - {"--help"}

@@ -156,7 +156,8 @@ def test_run_py_goes_on_inside_the_environment_with_all_arguments(tmp_path: Path
     for file in ("run.py", "app/__init__.py", "app/environment.py", "app/settings.py", "model/__init__.py"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
-    for file in ("contract.py", "catalog.py"):
+    (tmp_path / "model" / "backbones").mkdir()
+    for file in ("contract.py", "catalog.py", "backbones/__init__.py", "backbones/dit_config.py"):
         shutil.copy(ROOT / "model" / file, tmp_path / "model" / file)
     (tmp_path / "requirements.txt").write_text("galley-probe==1.0\n", encoding="utf-8")
     (tmp_path / "app" / "launch.py").write_text(

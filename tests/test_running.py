@@ -111,12 +111,14 @@ def test_the_meter_counts_locked_blocks_and_is_steady_after_the_first() -> None:
         "nfe_per_token": 0.0,
         "seconds": 2.0,
         "first_block_seconds": None,
+        "first_block_tokens_per_second": None,
         "tokens_per_second": None,
         "seconds_left": 10.0,
     }
     running.lock(block(0, " one two three four", seconds=9.0), now=109.0)
     assert running.meter(now=109.0)["tokens_per_second"] is None
     assert running.meter(now=109.0)["first_block_seconds"] == 9.0
+    assert running.meter(now=109.0)["first_block_tokens_per_second"] == pytest.approx(4 / 9)
     running.lock(block(1, " five six seven eight", seconds=0.5), now=109.5)
     meter = running.meter(now=110.0)
     assert (meter["tokens"], meter["words"], meter["blocks"], meter["nfe"]) == (8, 8, 2, 6)

@@ -21,8 +21,8 @@ from app.events import DeskEvent
 from app.session import Refused, Session, Subscription
 from app.store import InvalidValue, NotFound, StaleDocument, StaleRevision, Store, StoreUnavailable
 from app.worker import Worker, WorkerEvent
-from model.catalog import SMOLLM2
-from model.contract import Dial
+from model.catalog import PUBLISHED, SMOLLM2, Entry
+from model.contract import Dial, Request
 from tests.scripted_engine import Script, scripted_child
 
 PATIENCE = 60.0
@@ -62,12 +62,12 @@ class WatchedStore(Store):
 class Desk:
     """A session over a real store and a real model process with the scripted engine, and what it tells."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, entry: Entry = SMOLLM2) -> None:
         self.folder = folder
         self.cache = folder / "cache"
         self.script = Script(self.cache)
         self.store = WatchedStore(folder / "galley.db")
-        self.session = Session(self.store, SMOLLM2, self.make_worker)
+        self.session = Session(self.store, entry, self.make_worker)
         self.news = self.session.subscribe()
         self.section = self.store.create_document("The lighthouse").sections[0]
         self.section = self.store.change_section(
@@ -542,6 +542,49 @@ def test_a_block_size_the_model_was_not_made_for_is_refused(tmp_path: Path) -> N
     assert "1, 4" in one_sentence(refused.value)
     session.close()
     store.close()
+
+
+BASE = PUBLISHED[1]
+"""Continues text, in blocks of 8 that it cannot verify."""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Iterator[Desk]:
+    """A desk with such a model and a small window."""
+    desk = Desk(tmp_path, BASE)
+    desk.script.change(context=64)
+    desk.start()
+    yield desk
+    desk.session.close()
+    desk.store.close()
+
+
+def test_a_rule_the_model_does_not_know_is_refused(base: Desk) -> None:
+    with pytest.raises(Refused) as refused:
+        base.write(dial=Dial(8, 1, "verified"))
+    assert "verified; choose one of first-hitting, confidence, threshold" in one_sentence(refused.value)
+
+
+def test_a_base_model_reads_the_text_and_writes_past_its_window(base: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+    submit = base.worker.submit
+    monkeypatch.setattr(base.worker, "submit", lambda request: (asked.append(request), submit(request)))
+    base.session.save_text(base.section.id, base.section.revision, 0, "The keeper")
+    base.write(words=150)
+    end = base.until_end("finished")[-1]
+    assert (end["reason"], end["meter"]["words"], end["left_out"]) == ("length", 150, [])
+    assert [(request.system, request.user, request.so_far) for request in asked] == [
+        ("", "The lighthouse\n\nNight\n\n", "The keeper")
+    ]
+
+
+def test_on_an_empty_page_a_base_model_is_refused_opening_words_and_predicts_all_the_same(base: Desk) -> None:
+    section = base.session.create_document("").sections[0]
+    stop = BASE.stops[-1]
+    assert (base.session.predict(section.id, stop.dial, stop.name) or 0) > 0
+    with pytest.raises(Refused) as refused:
+        base.session.write(section.id, dial=stop.dial)
+    assert "opening words" in one_sentence(refused.value)
 
 
 def _worker(folder: Path, on_event: Callable[[WorkerEvent], None]) -> Worker:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.tokenizer import END, TURN, ChatTokenizer, TextStream, UnusableTokenizer, byte_level_bpe
+from model.tokenizer import (
+    END,
+    TEXT_END,
+    TURN,
+    ChatTokenizer,
+    PlainTokenizer,
+    TextStream,
+    UnusableTokenizer,
+    byte_level_bpe,
+)
 from tests.tiny_gguf import CONTROLS, MERGES, vocabulary
 
 
@@ -89,3 +98,23 @@ def test_a_model_of_another_chat_format_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(UnusableTokenizer, match="not a model for this chat format"):
         ChatTokenizer(path)
+
+
+# --------------------------------------------------------------------------------------------------- plain text
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> PlainTokenizer:
+    path = tmp_path_factory.mktemp("plain") / "tokenizer.json"
+    path.write_text(byte_level_bpe(vocabulary(), MERGES, CONTROLS).to_str(), encoding="utf-8")
+    return PlainTokenizer(path)
+
+
+@given(text=texts)
+def test_a_plain_prompt_is_the_text_behind_the_token_that_begins_one(plain: PlainTokenizer, text: str) -> None:
+    ids = plain.prompt("Be kind.", text)
+    assert ids[0] == plain.end == vocabulary().index(TEXT_END)
+    assert TextStream(plain).add(ids[1:]) == text
+    assert plain.end not in ids[1:]
+    assert {vocabulary()[id] for id in plain.banned} == set(CONTROLS) - {TEXT_END}
+    assert plain.size == len(vocabulary())

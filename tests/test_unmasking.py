@@ -13,6 +13,7 @@ from torch import Tensor
 from model.contract import Dial
 from model.unmasking import (
     GROUP,
+    RUN,
     Candidates,
     above,
     accepted,
@@ -20,8 +21,10 @@ from model.unmasking import (
     confident,
     first_hitting,
     largest,
+    repeats,
     residual,
     share,
+    typical,
 )
 from tests.tiny import law_of
 
@@ -236,9 +239,8 @@ def test_first_hitting_takes_masked_slots_all_alike(count: int) -> None:
 # -------------------------------------------------------------------------------------------- the verified prefix
 
 
-def passes(p: Candidates, q: Candidates, token: int, uniform: float, leniency: float = 0.0) -> bool:
-    one = torch.tensor([uniform], dtype=torch.float64)
-    return bool(accepted(p, q, torch.tensor([token]), one, leniency))
+def passes(p: Candidates, q: Candidates, token: int, uniform: float) -> bool:
+    return bool(accepted(p, q, torch.tensor([token]), torch.tensor([uniform], dtype=torch.float64)))
 
 
 def test_a_proposal_passes_with_chance_p_over_q() -> None:
@@ -250,15 +252,22 @@ def test_a_proposal_passes_with_chance_p_over_q() -> None:
     assert not passes(law(a=1.0), law(a=0.5, b=0.5), 1, 0.0)  # p gives it nothing
 
 
-def test_leniency_lets_pass_what_is_typical_of_the_verifier() -> None:
-    surely = law(a=0.0, b=1.0)
-    unlikely, even = (
-        lambda leniency, p=p: passes(p, surely, 1, ALMOST_ONE, leniency) for p in (law(a=0.9, b=0.1), law(a=0.5, b=0.5))
-    )
+def test_what_the_verifier_finds_plausible_is_typical() -> None:
+    b = torch.tensor([1])
     at_once = math.exp(0.9 * math.log(0.9) + 0.1 * math.log(0.1))  # e^−H
+    unlikely, even = law(a=0.9, b=0.1), law(a=0.5, b=0.5)
     edge = 0.1 / at_once
-    assert [unlikely(leniency) for leniency in (0.0, 0.1, 0.99 * edge, 1.01 * edge)] == [False, True, True, False]
-    assert [even(leniency) for leniency in (0.0, 0.1, 0.99, 1.0)] == [False, True, True, True]
+    assert [bool(typical(unlikely, b, leniency)) for leniency in (0.1, 0.99 * edge, 1.01 * edge)] == [True, True, False]
+    assert [bool(typical(even, b, leniency)) for leniency in (0.1, 0.99, 1.0)] == [True, True, True]
+    assert not typical(law(a=1.0), b, 0.01)
+
+
+@given(st.lists(st.integers(0, 2), max_size=40))
+def test_a_text_repeats_itself_where_its_last_run_stood_before(text: list[int]) -> None:
+    last = text[-RUN:]
+    expected = len(text) > RUN and any(text[at : at + RUN] == last for at in range(len(text) - RUN))
+    other = torch.tensor([text, [9 + n for n in range(len(text))]])
+    assert repeats(other.view(2, len(text))).tolist() == [expected, False]
 
 
 @given(weights, weights)

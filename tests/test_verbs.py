@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from app.session import Refused, Session
 from app.store import MAX_TARGET_WORDS, StaleDocument, StaleRevision, Store, StoreError
-from app.verbs import MAX_BRIEF, MAX_TEXT, MAX_TITLE, VERBS, BadRequest, Fields, Json
+from app.verbs import MAX_BRIEF, MAX_TEXT, MAX_TITLE, VERBS, BadRequest, Fields, Json, model_json
 from app.worker import Worker
-from model.catalog import SMOLLM2, UnknownStop
+from model.catalog import CATALOG, SMOLLM2, Entry, UnknownStop
 from model.contract import InvalidSetting
 from tests.scripted_engine import scripted_child
 
@@ -121,6 +121,15 @@ def test_the_state_holds_what_a_new_page_needs(session: Session) -> None:
     assert (state["engine"]["state"], state["job"], state["documents"]) == ("preparing", None, [])
     assert [stop["name"] for stop in state["model"]["stops"]] == [stop.name for stop in SMOLLM2.stops]
     assert state["model"]["default_stop"] in [stop["name"] for stop in state["model"]["stops"]]
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.id)
+def test_the_page_is_told_what_each_model_can_do(entry: Entry) -> None:
+    told = json.loads(json.dumps(model_json(entry)))
+    assert told["instructs"] == (entry is SMOLLM2)
+    assert ("verified" in told["rules"]) == entry.verifies
+    assert told["block_sizes"] == list(entry.block_sizes)
+    assert {stop["nll"] is None for stop in told["stops"]} == {entry is not SMOLLM2}
 
 
 def test_without_a_model_nothing_is_predicted_and_writing_is_refused(session: Session) -> None:

@@ -12,19 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import gguf
+import httpx2
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file
 
 from model import weights
-from model.backbones.load import FULL, load_llama
-from model.catalog import Entry
+from model.backbones.load import FULL, load_llama, open_any
+from model.catalog import PUBLISHED, Entry
 from model.contract import Preparing
 from model.gguf_file import UnreadableGGUF, convert, half_split
 from model.tokenizer import ChatTokenizer
-from model.weights import WeightsUnavailable, is_whole, locate, obtain
+from model.weights import ModelFiles, WeightsUnavailable, is_whole, locate, obtain
 from tests.tiny_gguf import HEADS, KV_HEADS, WIDTH, tiny_entry, write_tiny_gguf
+from tests.tiny_published import write_checkpoint
 
 
 @pytest.fixture
@@ -179,6 +182,71 @@ def test_hugging_face_is_the_second_source(
     assert told.events[-1].done == told.events[-1].total == 10
 
 
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """Hugging Face, with one of the authors' checkpoints and the tokenizer of GPT-2."""
+    files = write_checkpoint(tmp_path / "hub", "bd3lm", 16)
+    hub = Hub({("openai-community/gpt2", "tokenizer.json"): (files / "tokenizer.json").read_bytes()})
+    for name in ("config.json", "model.safetensors"):
+        hub.files[(PAPERS.hub, name)] = (files / name).read_bytes()
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", hub.download)
+    return hub
+
+
+class Hub:
+    """Answers as Hugging Face does. asked: what it was asked for, in order."""
+
+    def __init__(self, files: dict[tuple[str, str], bytes]) -> None:
+        self.files = files
+        self.asked: list[tuple[str, str]] = []
+
+    def download(self, repository: str, name: str, *, local_dir: Path, tqdm_class: type) -> str:
+        self.asked.append((repository, name))
+        if (repository, name) not in self.files:
+            request = httpx2.Request("GET", f"https://huggingface.co/{repository}/resolve/main/{name}")
+            raise RemoteEntryNotFoundError("404: Entry Not Found", response=httpx2.Response(404, request=request))
+        bar = tqdm_class(total=10, initial=0)
+        bar.update(10)
+        (local_dir / name).write_bytes(self.files[(repository, name)])
+        return str(local_dir / name)
+
+
+PAPERS = next(entry for entry in PUBLISHED if entry.id == "bd3lm-owt-block_size16")
+
+
+@pytest.mark.parametrize("name", [PAPERS.id, PAPERS.hub])
+def test_a_checkpoint_of_the_paper_comes_with_the_tokenizer_of_gpt2(hub: Hub, tmp_path: Path, name: str) -> None:
+    told = Told()
+    files = locate(name, tmp_path / "cache", told)
+    gpt2 = ("openai-community/gpt2", "tokenizer.json")
+    assert hub.asked == [gpt2, (PAPERS.hub, "config.json"), (PAPERS.hub, "model.safetensors")]
+    assert files == ModelFiles(
+        tmp_path / "cache" / "models" / PAPERS.id, tmp_path / "cache" / "models" / PAPERS.id / "tokenizer.json"
+    )
+    assert is_whole(files.folder)
+    assert told.stages == ["fetch"]
+    assert PAPERS.title in told.events[-1].sentence
+    assert locate(name, tmp_path / "cache", Told()) == files
+    assert len(hub.asked) == 3
+    denoiser, tokenizer = open_any(PAPERS, files.folder, files.tokenizer, FULL)
+    assert (denoiser.facts.slides, denoiser.facts.vocabulary) == (True, tokenizer.size)
+
+
+def test_weights_in_another_format_only_are_a_sentence_that_says_so(hub: Hub, tmp_path: Path) -> None:
+    del hub.files[(PAPERS.hub, "model.safetensors")]
+    with pytest.raises(WeightsUnavailable) as refused:
+        locate(PAPERS.id, tmp_path / "cache", Told())
+    said = str(refused.value)
+    assert f"{PAPERS.hub} on Hugging Face has no model.safetensors" in said
+    assert "connect" not in said
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
+def test_without_a_network_a_checkpoint_of_the_paper_is_a_sentence(shelf: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match=r"connect this machine to the internet and try again\.$"):
+        locate(PAPERS.id, tmp_path / "cache", Told())
+
+
 @pytest.mark.parametrize(
     ("number", "hint"), [(errno.ENOSPC, "make room"), (errno.EACCES, "--cache-dir"), (errno.EROFS, "--cache-dir")]
 )
@@ -202,7 +270,7 @@ def test_a_file_in_place_of_the_cache_folder_is_a_sentence(entry: Entry, tmp_pat
 
 def test_a_folder_is_taken_as_it_is_and_a_partial_one_is_named(entry: Entry, tmp_path: Path) -> None:
     folder = obtain(entry, tmp_path / "cache", Told())
-    assert locate(str(folder), tmp_path / "elsewhere", Told()) == folder
+    assert locate(str(folder), tmp_path / "elsewhere", Told()) == ModelFiles(folder, folder / "tokenizer.json")
     (folder / "config.json").unlink()
     with pytest.raises(WeightsUnavailable, match=r"lacks config\.json"):
         locate(str(folder), tmp_path / "elsewhere", Told())

@@ -7,7 +7,7 @@ reads the whole text anew, W·x and the low-rank B·(A·x) stay apart, a law is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -276,7 +276,10 @@ class PlainSampler:
             targets = [law_of(self._allowed(logits), self.dial) for logits in after]
             uniforms = draws.uniform(count)[0].tolist() if count else []
             n = 0
-            while n < count and self._passes(targets[n], laws[n], proposals[n], uniforms[n]):
+            while n < count and (
+                uniforms[n] < chance_of(targets[n], proposals[n]) / chance_of(laws[n], proposals[n])
+                or self._typical(targets[n], [*self.text, *proposals[: n + 1]])
+            ):
                 n += 1
             law = targets[n]
             if n < count:
@@ -302,11 +305,12 @@ class PlainSampler:
                 known.append(draw(laws[-1], float(draws.uniform())))
         return known, laws
 
-    def _passes(self, p: Law, q: Law, token: int, uniform: float) -> bool:
-        target, lenient = chance_of(p, token), self.dial.threshold
+    def _typical(self, p: Law, text: list[int]) -> bool:
+        """Plausible, and not the second time that four tokens follow each other."""
+        lenient, last = self.dial.threshold, text[-4:]
         entropy = -sum(chance * math.log(chance) for _, chance in p if chance > 0.0)
-        typical = lenient > 0.0 and target >= min(lenient, lenient * math.exp(-entropy))
-        return typical or uniform < target / chance_of(q, token)
+        plausible = lenient > 0.0 and chance_of(p, text[-1]) >= min(lenient, lenient * math.exp(-entropy))
+        return plausible and all(text[at : at + 4] != last for at in range(len(text) - 4))
 
     def _unverified(self, size: int, draws: Draws) -> list[int]:
         first = self._next(draws)
@@ -351,7 +355,9 @@ class PlainSampler:
 
     def _slot_law(self, features: Tensor, left: int | None) -> Law:
         order = self._allowed(self.network.slot_logits(features, None)).argsort(descending=True).tolist()
-        return law_of(self._allowed(self.network.slot_logits(features, left)), self.dial, order)
+        cooler = 0.75 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
+        dial = replace(self.dial, temperature=self.dial.temperature * cooler)
+        return law_of(self._allowed(self.network.slot_logits(features, left)), dial, order)
 
     def _allowed(self, logits: Tensor) -> Tensor:
         logits = logits.clone()

@@ -180,6 +180,8 @@ class DiTDenoiser:
             causal=config.causal,
             block_sizes=tuple(size for size in BLOCK_SIZES if size <= config.block_size),
             context=config.model_length,
+            slides=True,
+            rereads=self._whole_row,
         )
         unembedding = self._cast(network.output_layer.linear.weight)
         self._embedding = network.vocab_embed.embedding.detach().to(self.device)

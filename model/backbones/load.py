@@ -16,11 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from model.backbones import published
+from model.backbones.dit_config import WrongConfig
+from model.backbones.dit_denoiser import DiTDenoiser
 from model.backbones.fit import WrongWeights
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead
 from model.catalog import Entry
+from model.denoiser import Denoiser
 from model.linear import has_fbgemm, multiplies_bfloat16
-from model.tokenizer import ChatTokenizer
+from model.tokenizer import ChatTokenizer, PlainTokenizer, TextTokenizer, UnusableTokenizer
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
 """Where adapters and sampler heads lie."""
@@ -52,8 +56,42 @@ FULL = Precision("float32", torch.float32, False, torch.device("cpu"))
 """The plain one, on any machine."""
 
 
+def open_any(entry: Entry, folder: Path, tokenizer: Path, precision: Precision) -> tuple[Denoiser, TextTokenizer]:
+    """Network and tokenizer of a model of either kind; the network is the one that config.json describes.
+
+    Raises WrongWeights, UnusableTokenizer.
+    """
+    if entry.instructs:
+        return open_model(entry, folder, precision)
+    return open_published(folder, tokenizer, precision)
+
+
+def open_published(folder: Path, tokenizer_file: Path, precision: Precision) -> tuple[DiTDenoiser, PlainTokenizer]:
+    """One of the paper's networks and GPT-2's tokenizer, or its own. Raises WrongWeights, UnusableTokenizer."""
+    tokenizer = PlainTokenizer(tokenizer_file)
+    try:
+        network = published.load(folder).network
+    except WrongConfig as error:
+        raise WrongWeights(str(error)) from error
+    known = network.config.vocab_size - 1
+    if tokenizer.size != known:
+        raise UnusableTokenizer(
+            f"The network in {folder} knows {known} tokens and the mask, but {tokenizer_file.name} has "
+            f"{tokenizer.size} tokens; give it the tokenizer it was trained with."
+        )
+    denoiser = DiTDenoiser(
+        network,
+        end=tokenizer.end,
+        banned=tokenizer.banned,
+        dtype=precision.dtype,
+        packed=precision.packed,
+        device=precision.device,
+    )
+    return denoiser, tokenizer
+
+
 def open_model(entry: Entry, folder: Path, precision: Precision) -> tuple[Llama, ChatTokenizer]:
-    """A catalogue entry's network and tokenizer from its model folder. Raises WrongWeights, UnusableTokenizer."""
+    """A chat model's network and tokenizer from its model folder. Raises WrongWeights, UnusableTokenizer."""
     tokenizer = ChatTokenizer(folder / "tokenizer.json")
     network = load_llama(
         folder,

@@ -20,7 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.backbones.dit import DiT, DiTConfig, WrongConfig, weight_shapes
+from model import catalog
+from model.backbones.dit import DiT, weight_shapes
+from model.backbones.dit_config import DiTConfig, WrongConfig, as_the_weights_say
 from model.backbones.fit import WrongWeights, check_fit
 from model.noise import ClippedInterval
 
@@ -29,22 +31,10 @@ PREFIX = "backbone."
 BOUNDS = ("sampling_eps_min", "sampling_eps_max")
 """The clipped interval that training has chosen, beside the network's tensors."""
 
-PUBLISHED = tuple(
-    f"kuleshov-group/{name}"
-    for name in (
-        "bd3lm-owt-block_size4",
-        "bd3lm-owt-block_size8",
-        "bd3lm-owt-block_size16",
-        "bd3lm-owt-block_size1024-pretrain",
-        "mdlm-owt",
-        "mdlm-noeos-owt",
-        "sedd-noeos-owt",
-        "ar-noeos-owt",
-    )
-)
+PUBLISHED = tuple(entry.hub for entry in catalog.PUBLISHED)
 """The authors' checkpoints on Hugging Face; Apache-2.0."""
 
-TOKENIZER = "openai-community/gpt2"
+TOKENIZER = catalog.GPT2
 """Their tokenizer. The mask is one token more; text begins and ends with <|endoftext|>."""
 
 Download = Callable[[str, str], str]
@@ -79,7 +69,7 @@ def load(source: str | Path, download: Download = hf_hub_download) -> Checkpoint
         tensors = load_file(weights_file)
     except SafetensorError as error:
         raise WrongWeights(f"{weights_file} is damaged or cut off ({error}); fetch it again.") from error
-    config = DiTConfig.from_published(_as_the_weights_say(published, tensors))
+    config = DiTConfig.from_published(as_the_weights_say(published, tensors))
     bounds = [float(tensors.pop(name)) for name in BOUNDS if name in tensors]
     check_weights(config, tensors)
     with torch.device("meta"):
@@ -132,14 +122,6 @@ def check_weights(config: DiTConfig, weights: Mapping[str, Tensor]) -> None:
     """Raises WrongWeights that names what is missing, left over or misshapen. Names have the prefix `backbone.`."""
     expected = {PREFIX + name: shape for name, shape in weight_shapes(config).items()}
     check_fit(expected, weights)
-
-
-def _as_the_weights_say(published: dict[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Where a file does not say whether it is the autoregressive model: of all of them it alone has no modulation."""
-    modulated = any("sigma_map" in name or "adaLN" in name for name in weights)
-    if modulated or "causal" in published or "adaln" in published:
-        return published
-    return {**published, "causal": True, "adaln": False}
 
 
 def tokenizer(source: str | Path | None = None) -> Any:

@@ -27,12 +27,10 @@ import torch
 from model.backbones.llama import Llama
 from model.backbones.load import FULL, fastest_precision, open_model
 from model.catalog import CATALOG, Entry
-from model.contract import Dial, Preparing
+from model.evaluation.writing import BASELINE, BASELINE_NAME, SYSTEM, Text, Writer, cached, default_cache, repeated, say
 from model.sampler import BlockSampler, Draws, Pictures
 from model.tokenizer import ChatTokenizer
 from model.weights import WeightsUnavailable, obtain
-
-SYSTEM = "You are a helpful writing assistant."
 
 PROMPTS = (
     "Write a story about a lighthouse keeper who finds a message in a bottle.",
@@ -48,9 +46,6 @@ PROMPTS = (
     "Write a report about a dig at an old harbour.",
     "Write a short guide to writing a good diary.",
 )
-
-BASELINE = Dial(1, 1, "verified")
-"""The autoregressive model; every stop samples with the same temperature and nucleus."""
 
 PADDED = 128
 UNCACHED_TOKENS = 32
@@ -81,51 +76,7 @@ class Row:
     peak_memory_mb: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What one prompt gave. seconds: of writing; nll: of each token, in nats."""
-
-    tokens: list[int]
-    nll: list[float]
-    nfe: int
-    seconds: float
-    first_block_seconds: float
-
-
-def default_cache() -> Path:
-    """Where the desk keeps the model files, too."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("galley", appauthor=False)
-
-
 # ------------------------------------------------------------------------------------------------- ways of writing
-
-Writer = Callable[[list[int], int, int], Text]
-"""From (prompt, tokens to write, seed)."""
-
-
-def cached(denoiser: Llama, dial: Dial) -> Writer:
-    """The engine's own way."""
-
-    def write(prompt: list[int], count: int, seed: int) -> Text:
-        sampler = BlockSampler(denoiser, dial, may_end=False)
-        tokens: list[int] = []
-        nll: list[float] = []
-        began = time.perf_counter()
-        for _ in sampler.read(torch.tensor([prompt])):
-            pass
-        read = time.perf_counter()
-        first = 0.0
-        while len(tokens) < count:
-            steps = sampler.block(min(dial.block_size, count - len(tokens)), Draws([seed + len(tokens)]))
-            block = Pictures(steps).finish()
-            tokens += block.tokens[0].tolist()
-            nll += block.nll[0].tolist()
-            first = first or time.perf_counter() - began
-        return Text(tokens, nll, sampler.nfe, time.perf_counter() - read, first)
-
-    return write
 
 
 def uncached(denoiser: Llama) -> Writer:
@@ -216,7 +167,7 @@ def row(name: str, folder: Path, prompts: Sequence[str], count: int, threads: in
             if name == "uncached":
                 writer = uncached(denoiser)
             else:
-                writer = cached(denoiser, BASELINE if name == "block size 1" else entry.stop(name).dial)
+                writer = cached(denoiser, BASELINE if name == BASELINE_NAME else entry.stop(name).dial)
         ids = [tokenizer.prompt(SYSTEM, prompt) for prompt in prompts]
         writer(ids[0], 16, 0)  # plans of the products are made in the first forwards
         if name == "uncached":  # so slow that the beginning of one text must do
@@ -244,12 +195,6 @@ def summary(name: str, texts: Sequence[Text]) -> Row:
     )
 
 
-def repeated(texts: Sequence[Text], n: int = 4) -> float:
-    """Share of n-grams of tokens that stood in the same text before."""
-    grams = [[tuple(text.tokens[i : i + n]) for i in range(len(text.tokens) - n + 1)] for text in texts]
-    return 1.0 - sum(len(set(one)) for one in grams) / max(sum(len(one) for one in grams), 1)
-
-
 def peak_memory_mb() -> float | None:
     """Of this process."""
     try:
@@ -262,7 +207,7 @@ def peak_memory_mb() -> float | None:
 
 def names(entry: Entry) -> list[str]:
     """Rows in the order they are measured."""
-    return ["block size 1", *(stop.name for stop in entry.stops), "uncached", "transformers"]
+    return [BASELINE_NAME, *(stop.name for stop in entry.stops), "uncached", "transformers"]
 
 
 def context_costs(folder: Path, threads: int | None) -> dict[int, float]:
@@ -318,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(ratios, indent=1) if given.json else "\n".join(map(_ratio_line, ratios)))
         return 0
     try:
-        folder = obtain(CATALOG[0], given.cache_dir or default_cache(), _say)
+        folder = obtain(CATALOG[0], given.cache_dir or default_cache(), say)
     except WeightsUnavailable as error:
         print(error, file=sys.stderr)
         return 1
@@ -336,9 +281,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measure = partial(row, folder=folder, prompts=PROMPTS[: given.prompts], count=given.tokens, threads=given.threads)
     rows = []
     for name in wanted:
-        _say(f"measuring {name} …")
+        say(f"measuring {name} …")
         rows.append(_alone(partial(measure, name)))
-        _say(json.dumps(asdict(rows[-1])))
+        say(json.dumps(asdict(rows[-1])))
     print(json.dumps([asdict(one) for one in rows], indent=1) if given.json else "\n".join(_table(rows)))
     return 0
 
@@ -350,7 +295,7 @@ def _alone(task: Callable[[], Any]) -> Any:
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
-    base = next((one.tokens_per_second for one in rows if one.name == "block size 1"), None)
+    base = next((one.tokens_per_second for one in rows if one.name == BASELINE_NAME), None)
     yield "| | tokens/s | to block size 1 | first block, s | NFE per token | NLL, nats/token | repeated 4-grams | MB |"
     yield "|---|---|---|---|---|---|---|---|"
     for one in rows:
@@ -366,10 +311,6 @@ def _context_table(costs: dict[int, float]) -> str:
     least = costs[CONTEXTS[0]]
     lines = [f"| {context} | {1000 * cost:.1f} | {cost / least:.2f} × |" for context, cost in costs.items()]
     return "\n".join(("| tokens of context | ms a forward | |", "|---|---|---|", *lines))
-
-
-def _say(what: str | Preparing) -> None:
-    print(what if isinstance(what, str) else what.sentence, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -69,12 +69,9 @@ class Desk:
         return self._session
 
     def settings(self) -> Settings:
-        settings = parse(["--data-dir", str(self._folder / "data"), "--no-browser", "--port", str(self._port)])
-        return replace(
-            settings,
-            model=self._engine.model or settings.model,
-            cache_dir=self._engine.cache_dir or self._folder / "cache",
-        )
+        model = [] if self._engine.model is None else ["--model", self._engine.model]
+        places = ["--data-dir", str(self._folder / "data"), "--no-browser", "--port", str(self._port)]
+        return replace(parse([*places, *model]), cache_dir=self._engine.cache_dir or self._folder / "cache")
 
     def start(self) -> None:
         settings = self.settings()
