@@ -172,8 +172,8 @@ class RunningJob:
     def meter(self, now: float) -> dict[str, Any]:
         """Counts over the locked blocks of this job.
 
-        first_block_seconds, first_block_tokens_per_second, tokens_per_second (after the first block) and seconds_left are
-        None while unknown.
+        first_block_seconds, first_block_tokens_per_second, tokens_per_second (after the first block) and seconds_left
+        are None while unknown.
         """
         tokens, later = self.tokens, self._locked[1:]
         later_seconds = sum(block.seconds for block in later)

@@ -1,9 +1,9 @@
 """Figures over independent texts, with 95% intervals: sums over texts, one division, and what each text moves it by.
 
-A figure is a ratio of two sums, such as nats over tokens, so that long texts count for more. Its variance is that of its
-linearisation (Cochran, Sampling Techniques, ch. 6): with y_i above and x_i below the line, R = Σy/Σx, text i moves R by
-(y_i − R·x_i)/Σx. What is made of two figures over the same texts is moved by the same texts: so differences and quotients
-are paired. Where all x_i are equal, this is the usual mean ± t·s/√n. Knows nothing of what is counted.
+A figure is a ratio of two sums, such as nats over tokens, so long texts count for more. Its variance is that of its
+linearisation (Cochran, Sampling Techniques, ch. 6): with y_i above and x_i below the line and R = Σy/Σx, text i moves R
+by (y_i − R·x_i)/Σx. A difference or quotient of two figures over the same texts is moved by the same texts, so it is
+paired. Where all x_i are equal, this is the usual mean ± t·s/√n. Knows nothing of what is counted.
 """
 
 from __future__ import annotations
