@@ -42,15 +42,13 @@ class Door:
         self.path = path
         self._lock = threading.RLock()
         _make_room(path)
-        with self._explained():
+        with self._explained(), contextlib.ExitStack() as on_failure:
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                self._db = Database(connection, execute_plugins=False)
-                self._look()
-                self._prepare()
-            except BaseException:
-                connection.close()
-                raise
+            on_failure.callback(connection.close)
+            self._db = Database(connection, execute_plugins=False)
+            self._look()
+            self._prepare()
+            on_failure.pop_all()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Database]:

@@ -89,16 +89,21 @@ class Draws:
 class _Shortlist:
     """The likeliest tokens of every slot after one denoising step.
 
-    features [B, L', D]; ids, logits [B, L', K], best first; sureness [B, L'], the probability of the best.
+    features [B, L', D]; whole [B, L', V], all logits; ids, logits [B, L', K], best first.
     """
 
     denoiser: Denoiser
     temperature: float
     nucleus: float
     features: Tensor
+    whole: Tensor
     ids: Tensor
     logits: Tensor
-    sureness: Tensor
+
+    @property
+    def sureness(self) -> Tensor:
+        """The probability of the best token, [B, L']; verified slots do without it."""
+        return (self.logits[..., 0] - torch.logsumexp(self.whole, dim=-1)).exp()
 
     def law(self, slot: int, left: Tensor | None) -> Candidates:
         """What a slot is drawn from; left [B] is the token just chosen beside it, which the features do not know."""
@@ -223,9 +228,8 @@ class BlockSampler:
     def _shortlist(self, features: Tensor) -> _Shortlist:
         logits = self._forbid(self.denoiser.logits(features))  # [B, L', V]
         top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
-        sureness = (top[..., 0] - torch.logsumexp(logits, dim=-1)).exp()
         temperature = self.dial.temperature * (COOLER if self._lenient else 1.0)
-        return _Shortlist(self.denoiser, temperature, self.dial.nucleus, features, ids, top, sureness)
+        return _Shortlist(self.denoiser, temperature, self.dial.nucleus, features, logits, ids, top)
 
     def _verify(
         self, logits: Tensor, q: list[Candidates], proposed: Tensor, draws: Draws

@@ -117,7 +117,7 @@ def load_llama(
 
     Raises WrongWeights for a damaged file and for tensors that do not fit.
     """
-    config = _config(folder / "config.json")
+    config = read_config(folder / "config.json")
     return Llama(
         config,
         read_tensors(folder / "model.safetensors"),
@@ -140,7 +140,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WrongWeights(f"{path} is damaged or cut off ({error}); fetch it again.") from error
 
 
-def _config(path: Path) -> LlamaConfig:
+def read_config(path: Path) -> LlamaConfig:
     try:
         published: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if "LlamaForCausalLM" not in published["architectures"]:

@@ -25,6 +25,7 @@ from model.catalog import CATALOG, UnknownModel, find
 from model.contract import Preparing
 from model.denoiser import Denoiser
 from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
+from model.training.command import exit_code
 from model.training.distill_rows import Row, RowFile, UnreadableRows
 from model.training.prompts import (
     FIRST,
@@ -284,32 +285,27 @@ PROBLEMS = (UnknownModel, WeightsUnavailable, WrongWeights, UnusableTokenizer, U
 """What is told in one sentence at the edge."""
 
 
+def distill(settings: Settings) -> str:
+    """Writes until the file holds as many tokens as wanted; says what it holds. Raises PROBLEMS, OSError."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    lists = read_lists()
+    with RowFile(Path(settings.out)) as file:
+        Distillation(settings, *open_base(settings.model), lists, file).run()
+        return f"{file.path}: {len(file.rows):,} texts, {file.tokens(KINDS):,} tokens"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: the file holds as many tokens as wanted. 1: stopped by what the last line says. 2: impossible settings."""
+    given = sys.argv[1:] if arguments is None else arguments
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl+C does
     try:
-        settings = parse(sys.argv[1:] if arguments is None else arguments)
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        lists = read_lists()
-        with RowFile(Path(settings.out)) as file:
-            Distillation(settings, *open_base(settings.model), lists, file).run()
-            print(f"{file.path}: {len(file.rows):,} texts, {file.tokens(KINDS):,} tokens")
-    except InvalidSetting as problem:
-        print(problem, file=sys.stderr)
-        return 2
-    except PROBLEMS as problem:
-        print(problem, file=sys.stderr)
-        return 1
+        return exit_code(lambda: distill(parse(given)), PROBLEMS)
     except KeyboardInterrupt:
         print("Stopped. Finished texts are kept; the same command goes on.", file=sys.stderr)
         return 1
-    except OSError as problem:
-        print(f"{problem.filename or 'The file'} cannot be used ({problem.strerror or problem}).", file=sys.stderr)
-        return 1
     finally:
         signal.signal(signal.SIGTERM, before)
-    return 0
 
 
 if __name__ == "__main__":

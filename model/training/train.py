@@ -29,6 +29,7 @@ from model.noise import ClippedInterval
 from model.training import checkpoint, clipping
 from model.training.average import Average
 from model.training.checkpoint import NotSaved, Progress
+from model.training.command import exit_code
 from model.training.data import NoData, Order, Rows, Source, open_rows, tokenise
 from model.training.likelihood import Likelihood, measure, seeded
 from model.training.log import Log
@@ -291,19 +292,8 @@ PROBLEMS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: trained to the last step. 1: stopped by what the last line says. 2: the settings are not possible."""
-    try:
-        run = Run(parse(sys.argv[1:] if arguments is None else arguments))
-        print(run.train())
-    except InvalidSetting as problem:
-        print(problem, file=sys.stderr)
-        return 2
-    except PROBLEMS as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except OSError as problem:
-        print(f"{problem.filename or 'A file'} cannot be used ({problem.strerror or problem}).", file=sys.stderr)
-        return 1
-    return 0
+    given = sys.argv[1:] if arguments is None else arguments
+    return exit_code(lambda: Run(parse(given)).train(), PROBLEMS)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from model import weights
 from model.backbones.fit import WrongWeights
-from model.backbones.load import _config as read_config
-from model.backbones.load import read_tensors
+from model.backbones.load import read_config, read_tensors
 from model.catalog import UnknownModel, find
 from model.contract import Preparing
 from model.fetching import checksum
@@ -19,6 +18,7 @@ from model.training.adapter.files import Origin
 from model.training.adapter.run import Base, Diverged, Run
 from model.training.adapter.settings import Settings, parse
 from model.training.checkpoint import NotSaved
+from model.training.command import exit_code
 from model.training.data import NoData
 from model.training.settings import InvalidSetting
 from model.weights import WeightsUnavailable
@@ -59,19 +59,8 @@ PROBLEMS = (InvalidSetting, NoData, WeightsUnavailable, UnusableTokenizer, Wrong
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: trained, or stopped when asked to. 1: stopped by what the last line says. 2: the settings are not possible."""
-    try:
-        run = open_run(parse(sys.argv[1:] if arguments is None else arguments))
-        print(run.train())
-    except InvalidSetting as problem:
-        print(problem, file=sys.stderr)
-        return 2
-    except PROBLEMS as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except OSError as problem:
-        print(f"{problem.filename or 'A file'} cannot be used ({problem.strerror or problem}).", file=sys.stderr)
-        return 1
-    return 0
+    given = sys.argv[1:] if arguments is None else arguments
+    return exit_code(lambda: open_run(parse(given)).train(), PROBLEMS)
 
 
 if __name__ == "__main__":
