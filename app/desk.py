@@ -1,4 +1,4 @@
-"""Joins store, worker and session to a working desk, and takes them apart in reverse order.
+"""Joins stores, worker, press and sessions to a working desk, and takes them apart in reverse order.
 
 Knows nothing of the page, the terminal or the network the model runs on.
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
-from app.session import Session
+from app.press import Press
 from app.settings import Settings
-from app.store import Store
+from app.visitors import OWN, Visitors
 from app.worker import Child, Worker, WorkerEvent, child_main
 
 
 @contextmanager
-def opened(settings: Settings, child: Child = child_main) -> Iterator[Session]:
+def opened(settings: Settings, child: Child = child_main) -> Iterator[Visitors]:
     """The desk of these settings, its model on the way.
 
-    child: what runs in the model process. Raises StoreUnavailable.
+    child: what runs in the model process. Raises StoreUnavailable, where the desk belongs to one person.
     """
 
     def make_worker(on_event: Callable[[WorkerEvent], None]) -> Worker:
@@ -26,6 +26,8 @@ def opened(settings: Settings, child: Child = child_main) -> Iterator[Session]:
             settings.model, cache_dir=settings.cache, threads=settings.threads, on_event=on_event, child=child
         )
 
-    with closing(Store(settings.database)) as store, closing(Session(store, settings.entry, make_worker)) as session:
-        session.start()
-        yield session
+    with closing(Press(settings.entry, make_worker)) as press, closing(Visitors(settings.database, press)) as visitors:
+        if not settings.shared:
+            visitors.session(OWN)  # a database that cannot be opened is told before anything else begins
+        press.start()
+        yield visitors

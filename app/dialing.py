@@ -6,12 +6,13 @@ forward of each stop) and, once jobs have finished, how far off earlier predicti
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model.catalog import Entry, Stop
-from model.contract import Dial, Ready
+from model.catalog import Entry, Stop, UnknownStop
+from model.contract import Dial, InvalidSetting, Ready
 
 FORWARD_OVERHEAD_TOKENS = 30
 """A forward of n tokens costs as much as n + this many parts: one of 16 tokens 1.5 times one of a single token."""
@@ -49,6 +50,23 @@ def key_of(entry: Entry, dial: Dial, stop_name: str | None) -> Key:
     """The stop's name while the dial stands there; temperature and nucleus may differ, they cost nothing."""
     stop = _named(entry, dial, stop_name)
     return stop.name if stop else dial
+
+
+def kept_dial(entry: Entry, text: str | None) -> tuple[Dial, str | None] | None:
+    """(setting, name of the stop) that was kept with a document or section as JSON: {"stop"} or {"dial"}.
+
+    None: nothing was kept, or it was set for a model that has other stops, block sizes or rules.
+    """
+    try:
+        kept = json.loads(text or "null")
+        if not isinstance(kept, dict):
+            return None
+        if "stop" in kept:
+            return entry.stop(str(kept["stop"])).dial, str(kept["stop"])
+        dial = Dial(**kept["dial"])
+    except (ValueError, TypeError, KeyError, UnknownStop, InvalidSetting):
+        return None
+    return (dial, None) if dial.block_size in entry.block_sizes and dial.rule in entry.rules else None
 
 
 def tokens_for(entry: Entry, words: int) -> int:

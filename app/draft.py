@@ -33,7 +33,8 @@ class Block:
 
     tokens   the model's token ids of `text`; empty for a writer's or an edited block.
     seed, dial, job   how the model wrote it; None for a writer's block.
-    nll      summed over `tokens`, in nats, under the base model; None where there is none.
+    nll      summed over `tokens`, in nats, under the base model; of a chosen take, which has no tokens, the nats for
+             each token that it was ranked by; None where there is none.
     nfe      network forwards spent on it; seconds: time spent on it.
     """
 
@@ -52,9 +53,10 @@ class Block:
 class Section:
     """One section as it is now.
 
-    revision      counts the accepted edits of this section: title, brief, target, status and text. A block that the
+    revision      counts the accepted edits of this section: text, title, brief and all other fields. A block that the
                   model appends does not count, so typing while the model writes is no conflict.
     target_words  how long it shall become.
+    notes         what the writer notes beside it; dial_json: its own setting of the dial, None: the document's.
     """
 
     id: int
@@ -65,6 +67,8 @@ class Section:
     status: Status
     revision: int
     blocks: tuple[Block, ...]
+    notes: str = ""
+    dial_json: str | None = None
 
     @property
     def text(self) -> str:
@@ -79,8 +83,10 @@ class Section:
 class Document:
     """A document with its sections in order.
 
-    revision  counts changes of its title and of its list of sections (added, deleted, moved), not those inside one.
+    revision  counts changes of its fields and of its list of sections (added, deleted, moved), not those inside one.
     created, updated  ISO 8601, UTC; updated: the last change of any kind, blocks included.
+    style     its style sheet: tone, names, facts. notes: what the writer notes beside it. dial_json: its own setting of
+              the dial, None: the desk's.
     """
 
     id: int
@@ -89,6 +95,9 @@ class Document:
     sections: tuple[Section, ...]
     created: str
     updated: str
+    style: str = ""
+    notes: str = ""
+    dial_json: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,19 @@ def one_line(text: str) -> str:
     return " ".join(storable(text).split())
 
 
+def words_more(text: str, start: int, end: int, new: str) -> int:
+    """How many words `text` gains when its characters start … end become `new`, without counting all of it again.
+
+    No word has space inside, so only the stretches without space that the change touches can count differently.
+    """
+    left, right = start, end
+    while left > 0 and not text[left - 1].isspace():
+        left -= 1
+    while right < len(text) and not text[right].isspace():
+        right += 1
+    return count_words(text[left:start] + new + text[end:right]) - count_words(text[left:right])
+
+
 # ------------------------------------------------------------------------------------------------------------ edits
 
 
@@ -164,6 +186,13 @@ def shared_suffix(a: str, b: str, limit: int) -> int:
         else:
             high = middle - 1
     return low
+
+
+def span(old: str, new: str) -> tuple[int, str, str]:
+    """(place, before, after): at `place` in `old` stands `before`, which became `after`."""
+    left = shared_prefix(old, new)
+    right = shared_suffix(old, new, min(len(old), len(new)) - left)
+    return left, old[left : len(old) - right], new[left : len(new) - right]
 
 
 def changed_blocks(blocks: Sequence[Block], text: str) -> tuple[int, int, int, int]:
@@ -203,6 +232,56 @@ def replace_text(blocks: Sequence[Block], text: str) -> tuple[Block, ...]:
     if right and _plain(right[0]) and (not made or _plain(made[-1])):
         made.append(right.pop(0))
     return (*left, *_merge(made), *right)
+
+
+def put_span(blocks: Sequence[Block], start: int, end: int, new: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks after the characters start … end of their text have become the blocks `new`.
+
+    A block that is cut keeps its author and how it was written; tokens and NLL were those of its whole text and go.
+    Blocks outside stay the same objects, unless the writer's words of a cut block and of `new` meet: those become one.
+    Raises ValueError: the span does not lie in the text.
+    """
+    place, left, right = 0, [], []
+    cut_left, cut_right = [], []
+    for block in blocks:
+        stop = place + len(block.text)
+        if stop <= start:
+            left.append(block)
+        elif place >= end:
+            right.append(block)
+        else:
+            if place < start:
+                cut_left.append(_cut(block, block.text[: start - place]))
+            if stop > end:
+                cut_right.append(_cut(block, block.text[end - place :]))
+        place = stop
+    if not 0 <= start <= end <= place:
+        raise ValueError(f"There are no characters {start} to {end} in a text of {place}.")
+    return (*left, *_merge([*cut_left, *new, *cut_right]), *right)
+
+
+def put_text(blocks: Sequence[Block], spans: Sequence[tuple[int, int]], text: str) -> tuple[Block, ...]:
+    """The blocks after the writer put `text` in place of each of the spans (start, end) of characters.
+
+    spans: in order, none empty, none overlapping, all inside the text. What is put belongs to the block in which its
+    span begins; a block of the model that loses or gains something becomes "edited"; the others stay the same objects.
+    """
+    made, place, gone, left = [], 0, 0, list(reversed(spans))
+    for block in blocks:
+        stop = place + len(block.text)
+        kept, at = [], max(place, gone)
+        while left and left[-1][0] < stop:
+            start, gone = left.pop()
+            kept += [block.text[at - place : start - place], text]
+            at = gone
+        kept.append(block.text[at - place :])
+        new = "".join(kept)
+        if new == block.text:
+            made.append(block)
+        elif new:
+            made.append(_piece(block, new))
+        place = stop
+    return tuple(made)
 
 
 def _rewrite(old: Sequence[Block], text: str) -> list[Block]:
@@ -248,6 +327,11 @@ def _survivor(old: Sequence[Block], text: str) -> tuple[int, int] | None:
 
 def _piece(block: Block, text: str) -> Block:
     return Block(text, "writer") if block.author == "writer" else _edited(block, text)
+
+
+def _cut(block: Block, text: str) -> Block:
+    """What is left of a block: unchanged words of the same author."""
+    return replace(block, text=text, tokens=(), nll=None)
 
 
 def _edited(block: Block, text: str) -> Block:

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from typing import Any
 
 from app.draft import Block
+from app.records import Take
 from model.contract import BlockStep
 
 DeskEvent = dict[str, Any]
-"""`type` says which: engine, reading, step, locked, job or changed."""
+"""`type` says which: engine, reading, step, locked, job, trying, takes or changed."""
 
 
 class Subscription:
@@ -63,6 +64,11 @@ class Hub:
         self._lock = threading.Lock()
         self._open: list[Subscription] = []
         self._closed = False
+
+    def __len__(self) -> int:
+        """How many listen."""
+        with self._lock:
+            return len(self._open)
 
     def subscribe(self) -> Subscription:
         """Hears everything that is published from now on."""
@@ -117,6 +123,20 @@ def block_facts(block: Block) -> DeskEvent:
         "nfe": block.nfe,
         "seconds": block.seconds,
         "job": block.job,
+    }
+
+
+def take_facts(take: Take) -> DeskEvent:
+    """What a page shows of takes: the passage they are for, and each one's words."""
+    return {
+        "id": take.id,
+        "at": take.at,
+        "kind": take.kind,
+        "start": take.start,
+        "end": take.end,
+        "before": take.before,
+        "candidates": [asdict(candidate) for candidate in take.candidates],
+        "chosen": take.chosen,
     }
 
 

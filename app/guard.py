@@ -27,6 +27,9 @@ POLICY = "; ".join(
     )
 )
 
+FILES = "application/octet-stream"
+"""How a file comes in. Like JSON and unlike a form, no other page can send it without asking first."""
+
 OWN_ROUTES = ("/assets/", "/desk/")
 OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
 GRADIO_ROUTES = ("/gradio_api/call/", "/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/info")
@@ -87,11 +90,9 @@ class Guard:
             return "Another page asked for this; the desk answers to its own page only."
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return "The desk only answers to GET and POST."
-        if (
-            scope["method"] == "POST"
-            and headers.get("content-type", "").partition(";")[0].strip() != "application/json"
-        ):
-            return "The desk only takes JSON."
+        taken = FILES if scope["path"] == "/desk/import" else "application/json"
+        if scope["method"] == "POST" and headers.get("content-type", "").partition(";")[0].strip() != taken:
+            return f"The desk only takes {'JSON' if taken != FILES else f'files as {FILES}'}."
         return None
 
 

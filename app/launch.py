@@ -5,21 +5,25 @@ Decides how Galley listens, and that nobody outside hears of it; knows nothing o
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import sys
+import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Iterator, MutableMapping
 from contextlib import closing, contextmanager
 
 from app.desk import opened
+from app.events import Hub
+from app.press import Press
 from app.progress import Progress
-from app.session import Session
 from app.settings import Settings
 from app.stopping import stopped_by_signals
 from app.store import StoreError
+from app.visitors import Visitors
 from app.worker import Child, child_main
 
 GRACE_SECONDS = 1.0
@@ -39,11 +43,13 @@ def launch(settings: Settings, child: Child = child_main) -> int:
     try:
         with stopped_by_signals():
             port = usable_port(settings.host, settings.port)
-            with opened(settings, child) as session, served(session, settings.host, port) as address:
+            with opened(settings, child) as visitors, served(visitors, settings, port) as address:
                 print(f"Galley is ready at {address}", flush=True)
+                if settings.shared:
+                    print("Every browser that comes here has documents of its own.", file=sys.stderr)
                 if settings.browser:
                     open_browser(address)
-                follow(session)
+                follow(visitors.press)
     except KeyboardInterrupt:
         return 0
     except (CannotListen, StoreError) as error:
@@ -87,11 +93,12 @@ def _why(error: OSError, host: str, port: int) -> str:
 
 
 @contextmanager
-def served(session: Session, host: str, port: int) -> Iterator[str]:
+def served(visitors: Visitors, settings: Settings, port: int) -> Iterator[str]:
     """The address of the page, which answers. Raises CannotListen where the port was lost in between."""
     from app.page import build_page
 
-    page = build_page(session)
+    host = settings.host
+    page = build_page(visitors, accounts=dict(settings.accounts), shared=settings.shared)
     try:
         try:
             _, address, _ = page.launch(
@@ -111,8 +118,8 @@ def served(session: Session, host: str, port: int) -> Iterator[str]:
         except OSError as error:
             raise CannotListen(_why(OSError(errno.EADDRINUSE, ""), host, port)) from error
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(address, timeout=30) as answer:
-            answer.read()
+        with contextlib.suppress(urllib.error.HTTPError), direct.open(address, timeout=30) as answer:
+            answer.read()  # or an answer that asks for a password
         yield address
     finally:
         _close(page)
@@ -134,11 +141,13 @@ def open_browser(address: str) -> None:
         webbrowser.open(address)
 
 
-def follow(session: Session) -> None:
+def follow(press: Press) -> None:
     """Shows the model's way to readiness, now and after every restart; until an exception ends it."""
-    with closing(session.subscribe()) as news, closing(Progress()) as progress:
-        progress.show(session.engine())
+    hub = Hub()
+    press.join(hub.publish)
+    with closing(hub.subscribe()) as news, closing(Progress()) as progress:
+        progress.show(press.engine())
         while not news.closed:
             event = news.get(timeout=1.0)
-            if event is not None and event["type"] == "engine":
+            if event is not None:
                 progress.show(event)

@@ -108,7 +108,141 @@ def jobs(db: Database) -> None:
     db.execute("CREATE INDEX jobs_of_section ON jobs(section_id)")
 
 
-STEPS = (documents_sections_blocks, history_is_append_only, jobs)
+def long_blocks_in_pieces(db: Database) -> None:
+    """A row with continues = 1 holds more text of the block whose row stands before it."""
+    db.execute("ALTER TABLE blocks ADD COLUMN continues INTEGER NOT NULL DEFAULT 0")
+
+
+def versions(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE versions (
+            id INTEGER PRIMARY KEY,
+            section_id INTEGER NOT NULL REFERENCES sections(id),
+            parent_id INTEGER REFERENCES versions(id),
+            redo_id INTEGER REFERENCES versions(id),
+            kind TEXT NOT NULL,
+            at TEXT NOT NULL,
+            changed TEXT NOT NULL,
+            words INTEGER NOT NULL,
+            label TEXT NOT NULL,
+            delta TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX versions_of_section ON versions(section_id)")
+    db.execute("ALTER TABLE sections ADD COLUMN version_id INTEGER REFERENCES versions(id)")
+    db.execute(
+        "INSERT INTO versions(section_id, kind, at, changed, words, label, delta) "
+        "SELECT s.id, 'start', d.updated, d.updated, 0, '', '' "
+        "FROM sections s JOIN documents d ON d.id = s.document_id ORDER BY s.id"
+    )
+    db.execute("UPDATE sections SET version_id = (SELECT id FROM versions WHERE section_id = sections.id)")
+
+
+def takes(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE takes (
+            id INTEGER PRIMARY KEY,
+            section_id INTEGER NOT NULL REFERENCES sections(id),
+            at TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            start INTEGER NOT NULL,
+            stop INTEGER NOT NULL,
+            before TEXT NOT NULL,
+            around TEXT NOT NULL,
+            candidates TEXT NOT NULL,
+            chosen INTEGER,
+            job TEXT
+        )
+        """
+    )
+    db.execute("CREATE INDEX takes_of_section ON takes(section_id)")
+
+
+def notes_styles_dials(db: Database) -> None:
+    """Notes are apart from the rows that every block and every key writes again."""
+    db.execute("ALTER TABLE documents ADD COLUMN dial TEXT")
+    db.execute("ALTER TABLE sections ADD COLUMN dial TEXT")
+    db.execute(
+        """
+        CREATE TABLE document_notes (
+            document_id INTEGER PRIMARY KEY REFERENCES documents(id),
+            style TEXT NOT NULL,
+            notes TEXT NOT NULL
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE section_notes (
+            section_id INTEGER PRIMARY KEY REFERENCES sections(id),
+            notes TEXT NOT NULL
+        )
+        """
+    )
+
+
+def snapshots(db: Database) -> None:
+    """A content (fields of a document or a section, as compressed JSON) is there once for all snapshots with it."""
+    db.execute(
+        """
+        CREATE TABLE contents (
+            id INTEGER PRIMARY KEY,
+            sha256 BLOB NOT NULL UNIQUE,
+            fields BLOB NOT NULL
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE snapshots (
+            id INTEGER PRIMARY KEY,
+            document_id INTEGER NOT NULL REFERENCES documents(id),
+            at TEXT NOT NULL,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            content_id INTEGER NOT NULL REFERENCES contents(id)
+        )
+        """
+    )
+    db.execute("CREATE INDEX snapshots_of_document ON snapshots(document_id)")
+    db.execute(
+        """
+        CREATE TABLE snapshot_sections (
+            snapshot_id INTEGER NOT NULL REFERENCES snapshots(id),
+            place INTEGER NOT NULL,
+            section_id INTEGER NOT NULL REFERENCES sections(id),
+            words INTEGER NOT NULL,
+            content_id INTEGER NOT NULL REFERENCES contents(id),
+            PRIMARY KEY (snapshot_id, place)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+def search(db: Database) -> None:
+    """The index is brought up to date before it is asked; a section's change only marks it as stale there."""
+    db.execute(
+        "CREATE VIRTUAL TABLE search USING fts5"
+        "(title, brief, notes, text, tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2')"
+    )
+    db.execute("ALTER TABLE sections ADD COLUMN search_stale INTEGER NOT NULL DEFAULT 1")
+    db.execute("CREATE INDEX sections_stale_in_search ON sections(search_stale) WHERE search_stale = 1")
+
+
+STEPS = (
+    documents_sections_blocks,
+    history_is_append_only,
+    jobs,
+    long_blocks_in_pieces,
+    versions,
+    takes,
+    notes_styles_dials,
+    snapshots,
+    search,
+)
 """In the order in which they are applied; new ones go to the end."""
 
 

@@ -12,10 +12,9 @@ import json
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import anyio
 from fastapi import APIRouter, Request, Response
@@ -23,11 +22,14 @@ from fastapi.responses import StreamingResponse
 from gradio import Error, Server
 from starlette.concurrency import run_in_threadpool
 
-from app.export import file_name, to_markdown
+from app.doorkeeper import SCOPE, Doorkeeper
 from app.guard import Guard
 from app.session import Refused, Session, Subscription
 from app.store import InvalidValue, NotFound, StaleDocument, StaleRevision, StoreError
-from app.verbs import VERBS, BadRequest, Fields, Json, card_json, outline_json, section_json, state_json
+from app.transfer_routes import transfer_routes
+from app.verbs import VERBS, BadRequest, Fields, Json
+from app.verbs.shapes import card_json, outline_json, section_json, state_json
+from app.visitors import OWN, Visitors
 from model.catalog import UnknownStop
 from model.contract import InvalidSetting
 
@@ -45,16 +47,32 @@ MAX_BODY = 16 * 1024 * 1024
 MAX_TABS = 200
 
 
-def build_page(session: Session, *, names: Iterable[str] = ()) -> Server:
+def build_page(
+    visitors: Visitors,
+    *,
+    accounts: Mapping[str, str] | None = None,
+    shared: bool = False,
+    names: Iterable[str] = (),
+) -> Server:
     """The server of the page, ready to launch.
 
+    accounts, shared: how visitors are told apart, see app.doorkeeper.
     names: host names it answers to beside this machine's own; needed behind a proxy on the same machine only.
     """
     space = os.environ.get("SPACE_HOST", "")
     page = Server(title="Galley", docs_url=None, redoc_url=None, openapi_url=None)
-    page.add_middleware(Guard, names=[*names, *filter(None, [space])], embedded=bool(space))
+    page.add_middleware(Doorkeeper, accounts=accounts, shared=shared, embedded=bool(space))
+    page.add_middleware(Guard, names=[*names, *filter(None, [space])], embedded=bool(space))  # asks first
     page.include_router(_files())
-    page.include_router(_desk(session, page.stop_event))
+    page.include_router(_desk(visitors, page.stop_event))
+    page.include_router(transfer_routes(lambda request: visitors.session(request.scope[SCOPE])))
+    if not shared and not accounts:
+        _offer_endpoints(page, visitors.session(OWN))
+    return page
+
+
+def _offer_endpoints(page: Server, session: Session) -> None:
+    """Gradio's named endpoints, for programs of the one person whose desk it is."""
 
     def documents() -> list[dict[str, Any]]:
         """The list of documents."""
@@ -69,7 +87,6 @@ def build_page(session: Session, *, names: Iterable[str] = ()) -> Server:
 
     page.api(documents, name="documents", queue=False)
     page.api(section_text, name="section_text", queue=False)
-    return page
 
 
 def _files() -> APIRouter:
@@ -91,17 +108,25 @@ def _files() -> APIRouter:
     return files
 
 
-def _desk(session: Session, stop: asyncio.Event) -> APIRouter:
+def _desk(visitors: Visitors, stop: asyncio.Event) -> APIRouter:
     """What the page asks for. stop: set when the server is closed."""
     desk = APIRouter(prefix="/desk")
     tabs = anyio.CapacityLimiter(MAX_TABS)
 
+    def session_of(request: Request) -> Session:
+        """Raises StoreUnavailable."""
+        return visitors.session(request.scope[SCOPE])
+
     @desk.get("/state")
-    def state() -> Response:
-        return _attempt(lambda: state_json(session))
+    def state(request: Request) -> Response:
+        return _attempt(lambda: state_json(session_of(request)))
 
     @desk.get("/events")
-    async def events() -> Response:
+    async def events(request: Request) -> Response:
+        try:
+            session = await run_in_threadpool(session_of, request)
+        except StoreError as error:
+            return _refused(503, type(error).__name__, str(error))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stream = event_stream(session.subscribe(), stop, tabs)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
@@ -114,20 +139,7 @@ def _desk(session: Session, stop: asyncio.Event) -> APIRouter:
             given = Fields(await _body(request))
         except BadRequest as error:
             return _refused(400, "BadRequest", str(error))
-        return await run_in_threadpool(_attempt, lambda: VERBS[name](session, given))
-
-    @desk.get("/export/{name}")
-    def export(name: str) -> Response:
-        number = name.removesuffix(".md")
-        if not (name.endswith(".md") and number.isascii() and number.isdigit() and len(number) < 19):
-            return _refused(404, "NotFound", "There is no such document.")
-        try:
-            document = session.document(int(number))
-        except StoreError as error:
-            return _refused(404 if isinstance(error, NotFound) else 503, type(error).__name__, str(error))
-        called = quote(file_name(document.title))
-        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{called}", "Cache-Control": "no-store"}
-        return Response(to_markdown(document), media_type="text/markdown", headers=headers)
+        return await run_in_threadpool(_attempt, lambda: VERBS[name](session_of(request), given))
 
     return desk
 

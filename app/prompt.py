@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app.draft import Document, Section, count_words
 
@@ -24,6 +25,12 @@ CONTEXT_WORDS = 120
 
 LEAST_SO_FAR = 64
 """Of a section that is to be continued, at least this many tokens are read, or the brief is too long."""
+
+OUTLINE_SECTIONS = 6
+"""Of so many sections, those before the one before, an outline is read."""
+
+SUMMARY_WORDS = 14
+"""Of a section in the outline, beside its title."""
 
 CHARACTERS = 16
 """Of a text that is to be continued no more than this times the tokens of the budget are looked at."""
@@ -48,6 +55,21 @@ class NothingToContinue(PromptError):
     """A model that only continues text is to begin on an empty page."""
 
 
+Origin = Literal["desk", "style", "earlier", "before", "task", "text"]
+"""desk: what the desk says to every model. style: the document's style sheet. earlier: the outline of the sections up
+to the one before. before: the end of the section before. task: titles, brief and length. text: the section's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stretch of what the model reads. tokens: of it alone; they need not add up to those of the whole."""
+
+    origin: Origin
+    title: str
+    text: str
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the model reads.
@@ -55,6 +77,7 @@ class Reading:
     so_far    the section's text, or its end: the beginning of the model's answer.
     left_out  one sentence for each thing that is not read although it stands before.
     tokens    of all of it, room for the marks of the chat format included.
+    parts     all of it again, by origin, in the order in which it is read.
     """
 
     system: str
@@ -62,48 +85,65 @@ class Reading:
     so_far: str
     left_out: tuple[str, ...]
     tokens: int
+    parts: tuple[Part, ...]
 
 
 def read_for(
     document: Document, section: Section, *, count: Callable[[str], int], budget: int, words: int | None = None
 ) -> Reading:
-    """What the model reads to write `section`: the task, its own text, and the end of the section before it.
+    """What the model reads to write `section`: style sheet, outline of what went before, the end of the section before,
+    the task, and the section's own text.
 
     count   tokens of a text.
     budget  tokens that may be read: the model's context less what is to be written.
     words   length of the whole section that is asked for; None: its target.
     Raises EmptyBrief, BriefTooLong.
 
-    Where not all of it fits, the section before gives way first, then the beginning of the section's own text.
+    Where not all of it fits, the outline gives way first, then the section before, then the beginning of the section's
+    own text.
     """
     if not section.title.strip() and not section.brief.strip():
         raise EmptyBrief("This section has neither a title nor a brief; write in one of them what it is to be about.")
-    task = _task(document.title, section, section.target_words if words is None else words)
+    style, words = document.style.strip(), section.target_words if words is None else words
+    task = _task(document.title, section, words, style)
     room = budget - CHAT_TOKENS - count(SYSTEM)
     missing = count(task) + min(count(section.text), LEAST_SO_FAR) - room
     if missing > 0:
-        raise BriefTooLong(
-            f"The brief of {_called(section)} is about {missing} tokens longer than the model can read; shorten it."
-        )
+        what = f"The brief of {_called(section)}"
+        if style:
+            what += ", with the style sheet,"
+        raise BriefTooLong(f"{what} is about {missing} tokens longer than the model can read; shorten it.")
     so_far = end_that_fits(section.text, count, room - count(task))
     before = [other for other in _before(document, section) if other.text.strip()]
-    user = task
+    ending = outline = ""
     left_out = []
     if before:
         ending = end_that_fits(before[-1].text.strip(), count_words, CONTEXT_WORDS)
-        ending = end_that_fits(ending, lambda text: count(_after(text, task)), room - count(so_far))
-        user = _after(ending, task)
-        left_out = _left_out(before, ending)
+        ending = end_that_fits(ending, lambda text: count(_message("", text, task)), room - count(so_far))
+        if ending:
+            outline = _outline(before[:-1], lambda text: count(_message(text, ending, task)) <= room - count(so_far))
+        left_out = _left_out(before, ending, outline)
+    user = _message(outline, ending, task)
     if so_far != section.text:
         left_out.append(f"The beginning of {_called(section)} does not fit and is left out.")
-    return Reading(SYSTEM, user, so_far, tuple(left_out), CHAT_TOKENS + count(SYSTEM) + count(user) + count(so_far))
+    parts = _parts(
+        ("desk", "What every model is told", SYSTEM),
+        ("earlier", "Outline of the earlier sections", outline),
+        ("before", f"End of {_called(before[-1])}" if before else "", ending),
+        ("task", "Titles, brief and length", _task(document.title, section, words, "")),
+        ("style", "Style sheet", style),
+        ("text", "This section so far", so_far),
+        count=count,
+    )
+    tokens = CHAT_TOKENS + count(SYSTEM) + count(user) + count(so_far)
+    return Reading(SYSTEM, user, so_far, tuple(left_out), tokens, parts)
 
 
 def read_on(document: Document, section: Section, *, count: Callable[[str], int], budget: int) -> Reading:
     """What a model reads that only continues text: the end of the document as it stands, up to the end of `section`.
 
-    Its titles stand there as lines of their own, without any mark; a brief is no text of the document and is not read.
-    count, budget: as in `read_for`. Raises NothingToContinue.
+    Its titles stand there as lines of their own, without any mark; a brief or a style sheet is no text of the document
+    and is not read. count, budget: as in `read_for`. Raises NothingToContinue.
     """
     so_far = end_that_fits(section.text[-CHARACTERS * budget :], count, budget)
     lines = [document.title, *(part for other in _before(document, section) for part in (other.title, other.text))]
@@ -114,7 +154,12 @@ def read_on(document: Document, section: Section, *, count: Callable[[str], int]
     if so_far == section.text:
         read = end_that_fits(before[-CHARACTERS * budget :], count, budget - count(so_far))
     left_out = () if read == before and so_far == section.text else ("Only the end of what stands before is read.",)
-    return Reading("", read, so_far, left_out, 1 + count(read) + count(so_far))
+    parts = _parts(("before", "The document up to here", read), ("text", "This section so far", so_far), count=count)
+    return Reading("", read, so_far, left_out, 1 + count(read) + count(so_far), parts)
+
+
+def _parts(*read: tuple[Origin, str, str], count: Callable[[str], int]) -> tuple[Part, ...]:
+    return tuple(Part(origin, title, text, count(text)) for origin, title, text in read if text.strip())
 
 
 def end_that_fits(text: str, size: Callable[[str], int], room: int) -> str:
@@ -142,15 +187,36 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
     return ""
 
 
-def _task(document_title: str, section: Section, words: int) -> str:
+def _task(document_title: str, section: Section, words: int, style: str) -> str:
     this = f'the section "{section.title.strip()}"' if section.title.strip() else "a section"
     of = f' of a document titled "{document_title.strip()}"' if document_title.strip() else ""
     length = f"Write about {words} {'word' if words == 1 else 'words'}."
-    return "\n".join(part for part in (f"Write {this}{of}.", section.brief.strip(), length) if part)
+    keep_to = f"Keep to this style: {style}" if style else ""
+    return "\n".join(part for part in (f"Write {this}{of}.", section.brief.strip(), keep_to, length) if part)
 
 
-def _after(ending: str, task: str) -> str:
-    return f"The section before this one ends like this:\n\n{ending}\n\n{task}" if ending else task
+def _message(outline: str, ending: str, task: str) -> str:
+    earlier = f"These sections come first:\n\n{outline}" if outline else ""
+    before = f"The section before this one ends like this:\n\n{ending}" if ending else ""
+    return "\n\n".join(part for part in (earlier, before, task) if part)
+
+
+def _outline(sections: Sequence[Section], fits: Callable[[str], bool]) -> str:
+    """A line for each of the last sections of which nothing else is read: its title and its first words."""
+    lines: list[str] = []
+    for section in reversed(sections[-OUTLINE_SECTIONS:]):
+        longer = [f"- {summary(section)}", *lines]
+        if not fits("\n".join(longer)):
+            break
+        lines = longer
+    return "\n".join(lines)
+
+
+def summary(section: Section) -> str:
+    """A section in one line: its title, and its first sentence, cut where it is long. Made of its own words only."""
+    first = _SENTENCE_START.split(section.text.strip(), maxsplit=1)[0].split()
+    said = " ".join(first[:SUMMARY_WORDS]) + (" …" if len(first) > SUMMARY_WORDS else "")
+    return f"{section.title.strip()}: {said}" if section.title.strip() else said
 
 
 def _before(document: Document, section: Section) -> tuple[Section, ...]:
@@ -158,8 +224,8 @@ def _before(document: Document, section: Section) -> tuple[Section, ...]:
     return document.sections[: ids.index(section.id)] if section.id in ids else ()
 
 
-def _left_out(before: Sequence[Section], ending: str) -> list[str]:
-    """Sentences about the sections before; `ending` is what is read of the last of them."""
+def _left_out(before: Sequence[Section], ending: str, outline: str) -> list[str]:
+    """Sentences about the sections before; `ending` is what is read of the last of them, `outline` of the others."""
     last = before[-1]
     if not ending:
         if len(before) == 1:
@@ -169,7 +235,16 @@ def _left_out(before: Sequence[Section], ending: str) -> list[str]:
     if ending != last.text.strip():
         sentences.append(f"Of {_called(last)} only the end is read.")
     if len(before) > 1:
-        sentences.append(f"What stands before {_called(last)} is left out.")
+        lines = outline.count("\n") + 1 if outline else 0
+        if lines == len(before) - 1:
+            sentences.append(f"Of what stands before {_called(last)} only an outline is read.")
+        elif lines:
+            sentences.append(
+                f"Of what stands before {_called(last)} only an outline of the last "
+                f"{'section' if lines == 1 else f'{lines} sections'} is read."
+            )
+        else:
+            sentences.append(f"What stands before {_called(last)} is left out.")
     return sentences
 
 

@@ -1,4 +1,4 @@
-"""What the store hands out beside documents: rows of the history and of jobs, and its refusals.
+"""What the store hands out beside documents: versions, takes, snapshots, hits, rows of its lists; and its refusals.
 
 Knows nothing of SQLite.
 """
@@ -6,25 +6,45 @@ Knows nothing of SQLite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from app.database import StoreError
 from app.draft import Document, Section
 
 JobState = Literal["running", "finished", "stopped", "failed"]
 
-Kind = Literal[
-    "document added",
-    "document renamed",
-    "document deleted",
-    "section added",
-    "section changed",
-    "section deleted",
-    "section moved",
-    "edit",
-    "block",
-    "refused",
-]
+TextKind = Literal["edit", "block", "undo", "redo", "version chosen", "take chosen", "replaced", "restored"]
+"""Changes of a section's text: their `place`, `before` and `after` alone tell the whole text at any time."""
+
+Kind = (
+    Literal[
+        "document added",
+        "document renamed",
+        "document changed",
+        "document deleted",
+        "document restored",
+        "section added",
+        "section changed",
+        "section deleted",
+        "section restored",
+        "section moved",
+        "snapshot restored",
+        "refused",
+    ]
+    | TextKind
+)
+
+VersionKind = Literal["start", "typing", "block", "take", "restore", "replace", "import", "deleted blocks"]
+"""start: the text before there were versions, at the root of every tree."""
+
+EditKind = Literal["typing", "import", "deleted blocks"]
+"""What a save of the writer's text may be."""
+
+SnapshotKind = Literal["named", "daily", "before restore", "before replace"]
+
+TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
+EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
+SNAPSHOT_KINDS: tuple[SnapshotKind, ...] = get_args(SnapshotKind)
 
 
 class NotFound(StoreError):
@@ -33,6 +53,10 @@ class NotFound(StoreError):
 
 class InvalidValue(StoreError):
     """A value is outside what the store takes; the message says which and what is allowed."""
+
+
+class PassageChanged(InvalidValue):
+    """The passage that a take was written for stands nowhere in the section any more, or at several places."""
 
 
 class StaleRevision(StoreError):
@@ -68,13 +92,12 @@ class HistoryRow:
     """One entry of the append-only history.
 
     at        ISO 8601, UTC.
-    revision  after the change: of the section for "section changed", "edit" and "block", of the document for all other
-              kinds; for "refused" the revision it was made on.
-    place     "edit", "block": the character at which the section's text was changed.
-    before, after  what stood there and what stands there now: for an edit the span that changed, for a block nothing
-              and its text, for a refused save nothing and the whole refused text.
-    detail    "edit": `removed`, the model's blocks that the edit took out or changed, each with its `index` and all it
-              knew. Others: the fields that changed, as [before, after].
+    revision  after the change: of the section for "section changed" and changes of its text, of the document for all
+              other kinds; for "refused" the revision it was made on.
+    place     of a change of the text: the character at which it begins.
+    before, after  what stood there and what stands there now; for a refused save nothing and the whole refused text.
+    detail    of a change of the text: the `version` it led to, and what it came from. Others: the fields that changed,
+              as [before, after], but "notes" and "style" as [place, before, after]: the span of them that changed.
     """
 
     id: int
@@ -100,6 +123,105 @@ class JobRow:
     note: Any
     started: str
     ended: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A state of a section's text: a node of its tree of versions, which is never cut.
+
+    parent_id    the state it was made from; None for the start.
+    at           of its last change: typing in one place is one version, up to a few seconds' pause. ISO 8601, UTC.
+    label        a few words to know it by; words_delta: how many more there are than in the parent.
+    current      it is the section's text now. on_path: it is that, or lies between it and the start.
+    """
+
+    id: int
+    parent_id: int | None
+    at: str
+    kind: VersionKind
+    label: str
+    words_delta: int
+    current: bool
+    on_path: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeText:
+    """One candidate: the whole passage as it would be. nll: nats per token, None: not known."""
+
+    text: str
+    nll: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What the model offered for a passage of a section. Takes are kept for ever.
+
+    kind    what was asked for: "reroll", "rewrite", …
+    start, end  characters of the section's text when it was asked for; before: what stood there.
+    chosen  index of the candidate that was chosen last.
+    """
+
+    id: int
+    section_id: int
+    at: str
+    kind: str
+    start: int
+    end: int
+    before: str
+    candidates: tuple[TakeText, ...]
+    chosen: int | None = None
+    job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCard:
+    """One line of a document's list of snapshots; sections and words are counts. at: ISO 8601, UTC."""
+
+    id: int
+    document_id: int
+    at: str
+    name: str
+    kind: SnapshotKind
+    sections: int
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A document as it was. Its sections keep their ids; their revisions are those of that time."""
+
+    card: SnapshotCard
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A section in which a search found something, best first.
+
+    snippet  the text around the first match, as (text, whether it matched).
+    count    of matches in title, brief, notes and text.
+    start    character of the section's text at which the first match begins; None: not in the text.
+    """
+
+    document_id: int
+    section_id: int
+    document_title: str
+    section_title: str
+    snippet: tuple[tuple[str, bool], ...]
+    count: int
+    start: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A document or section that can be brought back. section_id: None for a document. at: ISO 8601, UTC."""
+
+    document_id: int
+    section_id: int | None
+    title: str
+    words: int
+    at: str
 
 
 def _called(title: str) -> str:

@@ -7,6 +7,7 @@ no rendered page asks another host for anything until the reader follows a link.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,18 +40,29 @@ class SafeRenderer(RendererHTML):
     td_open = th_open
 
     def image(self, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        described = self.renderInlineAsText(tokens[index].children or [], options, env)
-        return f'<span class="image">[{escapeHtml(described or "image")}]</span>'
+        return f'<span class="image">[{escapeHtml(described(tokens[index]))}]</span>'
 
 
 def to_html(text: str) -> str:
     """The Markdown text as HTML: CommonMark with tables and strikethrough, without raw HTML or images."""
     text = text.replace("\0", "\ufffd")
-    parser, env = _parser(), dict[str, Any]()
-    tokens = parser.parse(text, env)
-    if any(token.level >= MAX_NESTING - 1 for token in tokens):
+    tokens = parse(text)
+    if tokens is None:
         return f"<pre>{escapeHtml(text)}</pre>\n"
-    return str(parser.renderer.render(tokens, parser.options, env))
+    parser = _parser()
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def parse(text: str) -> list[Token] | None:
+    """The tokens of the Markdown text; None where it is nested too deeply to be read and stands as it was typed."""
+    tokens = _parser().parse(text)
+    return None if any(token.level >= MAX_NESTING - 1 for token in tokens) else tokens
+
+
+def described(image: Token) -> str:
+    """What stands in the place of an image."""
+    parser = _parser()
+    return SafeRenderer(parser).renderInlineAsText(image.children or [], parser.options, {}) or "image"
 
 
 def section_html(section: Section) -> str:
@@ -74,15 +86,17 @@ def _heading(level: int, title: str) -> str:
     return f"<h{level}>{escapeHtml(title)}</h{level}>\n" if title else ""
 
 
+@cache
 def _parser() -> MarkdownIt:
+    """Made once: it keeps nothing of what it read."""
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}, renderer_cls=SafeRenderer).enable(
         ["table", "strikethrough"]
     )
-    parser.validateLink = _allowed  # type: ignore[method-assign]
+    parser.validateLink = allowed  # type: ignore[method-assign]
     return parser
 
 
-def _allowed(url: str) -> bool:
+def allowed(url: str) -> bool:
     """Whether a link may lead there. Relative ones may not: there is nothing of the writer's beside the page."""
     try:
         parts = urlsplit(url.strip())

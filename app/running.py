@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from app.dialing import Key
 from app.draft import Block, Section, count_words
@@ -46,21 +46,13 @@ class Order:
         return self.dial_key if isinstance(self.dial_key, str) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a job will end once the model has let go of it. sentence: empty for a plain stop by the writer."""
-
-    state: Literal["stopped", "failed"]
-    sentence: str = ""
-
-
 class RunningJob:
     """One job from its request to its end. Times `now` are seconds of any steady clock.
 
     newest   the block being denoised, while there is one.
     reading  how far the prompt is read, until the first block.
     waiting  for a new model process.
-    ending   set once it is to end.
+    resumed  by a new model process, after one has died.
     """
 
     def __init__(self, order: Order, now: float) -> None:
@@ -70,11 +62,9 @@ class RunningJob:
         self.reading: Reading | None = None
         self.waiting = False
         self.resumed = False
-        self.ending: Ending | None = None
         self.words = 0
         self._words_before = count_words(order.request.so_far)
         self._locked: list[BlockLocked] = []
-        self._deaths = 0  # since the last locked block
         self._since = now  # when this attempt began
         self._earlier = 0.0  # seconds of attempts before it
         self._first_block_seconds: float | None = None
@@ -89,7 +79,6 @@ class RunningJob:
     def lock(self, event: BlockLocked, now: float) -> Block:
         """Takes in a finished block; returns it as the section's next block."""
         self.newest = self.reading = None
-        self._deaths = 0
         self._locked.append(event)
         self._nfe += event.nfe
         if self._first_block_seconds is None:
@@ -111,14 +100,12 @@ class RunningJob:
             job=self.id,
         )
 
-    def died(self, now: float) -> int:
-        """The model process is gone. Returns how many times in a row that happened without a locked block between."""
+    def interrupted(self, now: float) -> None:
+        """The model process is gone, and with it the block it was at."""
         if not self.waiting:
             self._earlier = self.elapsed(now)
-        self._deaths += 1
         self.newest = self.reading = None
         self.waiting = self.resumed = True
-        return self._deaths
 
     def resume(self, now: float) -> Request:
         """What to ask a new model process for: the rest of the text, from the last locked block on."""

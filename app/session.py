@@ -1,111 +1,63 @@
-"""The verbs a writer has: edit documents, write a section, stop; and the news of what comes of them.
+"""The verbs a writer has: edit documents, write and revise sections, stop; and the news of what comes of them.
 
-Joins store, worker and prompt. A block is in the store before anybody hears that it is locked. Knows nothing of the
-page or the terminal that calls it, and nothing of the network.
+One session is one visitor: joins their store with the press that all visitors share. Knows nothing of the page or the
+terminal that calls it, and nothing of the network.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-import secrets
-import threading
-import time
-import uuid
-from collections.abc import Callable
-from dataclasses import asdict
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from tokenizers import Tokenizer
-
-from app.dialing import Corrections, key_of, seconds_to_write
-from app.draft import Card, Document, Section, Status
-from app.events import Hub, Subscription, block_facts, changed, picture
-from app.prompt import CHAT_TOKENS, PromptError, Reading, read_for, read_on
-from app.records import HistoryRow, NotFound
-from app.running import Ending, Order, RunningJob
-from app.store import MAX_TARGET_WORDS, Store, StoreError
-from app.worker import Died, Worker, WorkerEvent
-from model import contract
-from model.catalog import Entry
-from model.contract import BlockLocked, BlockStep, Dial, Failed, Finished, JobEvent, Preparing, Ready, Request, Stopped
+from app.dialing import kept_dial
+from app.draft import Card, Document, Section, Status, join, shared_prefix
+from app.events import Hub, Subscription, changed
+from app.passages import BadPassage, Kind, passage
+from app.press import Press
+from app.prompt import PromptError, Reading
+from app.records import EditKind, HistoryRow
+from app.revising import ReviseTask
+from app.store import MAX_TARGET_WORDS, Deleted, Hit, Snapshot, SnapshotCard, Store, Take, Version
+from app.task import Ending, Refused, Task
+from app.writing import LEAST_WORDS, WriteTask, called, deleted, predicted, read, room_for_reading, words_wanted
+from model.contract import Dial
 
 __all__ = ["Refused", "Session", "Subscription"]
-
-LEAST_WORDS = 10
-"""A section that lacks fewer words than this has reached its target."""
-
-DEATHS = 2
-"""Deaths of the model process in a row, without a locked block between, that end a job."""
 
 CLOSE_SECONDS = 3.0
 """How long closing waits for the running job to stop."""
 
 MAX_SEED = 2**63 - 1
 
-Count = Callable[[str], int]
-
-
-class Refused(Exception):
-    """The desk does not do this now; the message is one sentence for the writer."""
-
 
 class Session:
-    """One desk. Every verb may be called from any thread; verbs raise what the store raises, and Refused.
+    """One visitor's desk. Every verb may be called from any thread; verbs raise what the store raises, and Refused."""
 
-    entry  the model's facts in the catalogue: its dial, its licence.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        entry: Entry,
-        make_worker: Callable[[Callable[[WorkerEvent], None]], Worker],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.entry = entry
+    def __init__(self, store: Store, press: Press) -> None:
+        """Puts away what an earlier run left unfinished."""
+        self.entry = press.entry
         self._store = store
-        self._clock = clock
+        self._press = press
         self._hub = Hub()
-        self._lock = threading.RLock()  # over what follows; taken before the store's lock, never after
-        self._idle = threading.Condition(self._lock)
-        self._engine = self._engine_facts("preparing", "The model process is being started.")
-        self._ready: Ready | None = None
-        self._count: Count | None = None
-        self._job: RunningJob | None = None
-        self._corrections = Corrections()
-        self._closing = False
-        self._worker = make_worker(self._on_event)
-
-    def start(self) -> None:
-        """Puts away what an earlier run left unfinished and starts the model process."""
-        for row in self._store.unfinished_jobs():
-            self._store.end_job(row.job, "stopped", {"sentence": "Galley ended while this was being written."})
-        self._worker.start()
+        for row in store.unfinished_jobs():
+            store.end_job(row.job, "stopped", {"sentence": "Galley ended while this was being written."})
+        press.join(self._hub.publish)
 
     def restart(self) -> None:
-        """Tries again to get a model after it failed. Does nothing where there is one or one is on its way."""
-        with self._lock:
-            if self._engine["state"] != "failed" or self._closing:
-                return
-            self._set_engine("preparing", "The model process is being started.")
-        self._worker.start()
+        """Tries again to get a model after it failed."""
+        self._press.restart()
 
     def close(self) -> None:
-        """Stops the running job, ends the model process and every subscription. The store stays open."""
-        with self._lock:
-            self._closing = True
-            if self._job is not None:
-                self._end(self._job, Ending("stopped", "Galley was closed; what is written so far is kept."))
-            self._idle.wait_for(lambda: self._job is None, CLOSE_SECONDS)
-        self._worker.close()
-        with self._lock:
-            if self._job is not None:
-                self._conclude(self._job, "stopped", "Galley was closed; what is written so far is kept.")
+        """Ends the visitor's jobs and every subscription. The store stays open."""
+        self._press.leave(self._hub.publish)
+        ending = Ending("stopped", "Galley was closed; what is written so far is kept.")
+        self._press.end_all(self._hub, ending, CLOSE_SECONDS)
         self._hub.close()
+
+    @property
+    def in_use(self) -> bool:
+        """Somebody listens, or a job is under way or waits."""
+        return bool(len(self._hub) or self._press.tasks(self._hub))
 
     def subscribe(self) -> Subscription:
         """Hears every event from now on; events are described at the functions of app.events and in the README."""
@@ -113,8 +65,7 @@ class Session:
 
     def engine(self) -> dict[str, Any]:
         """The model's state, "preparing", "ready" or "failed", with a sentence; facts are None until it is ready."""
-        with self._lock:
-            return dict(self._engine)
+        return self._press.engine()
 
     # ---------------------------------------------------------------------------------------------------- documents
 
@@ -133,14 +84,26 @@ class Session:
     def create_document(self, title: str) -> Document:
         return self._tell_document(self._store.create_document(title))
 
-    def rename_document(self, document_id: int, revision: int, title: str) -> Document:
-        return self._tell_document(self._store.rename_document(document_id, revision, title))
+    def change_document(
+        self,
+        document_id: int,
+        revision: int,
+        *,
+        title: str | None = None,
+        style: str | None = None,
+        notes: str | None = None,
+        dial: str | None = None,
+    ) -> Document:
+        """dial: JSON as app.dialing.kept_dial reads it; empty: none any more."""
+        return self._tell_document(
+            self._store.change_document(document_id, revision, title=title, style=style, notes=notes, dial=dial)
+        )
 
     def delete_document(self, document_id: int, revision: int) -> None:
         """A job that writes in it is stopped."""
         self._store.delete_document(document_id, revision)
         self._hub.publish(changed(document_id, None, revision + 1, deleted=True))
-        self._leave(lambda order: order.section.document_id == document_id, "document")
+        self._end(lambda task: task.document_id == document_id, deleted("document"))
 
     def add_section(
         self,
@@ -167,25 +130,47 @@ class Session:
         brief: str | None = None,
         target_words: int | None = None,
         status: Status | None = None,
+        notes: str | None = None,
+        dial: str | None = None,
     ) -> Section:
+        """dial: JSON as app.dialing.kept_dial reads it; empty: none any more."""
         return self._tell_section(
             self._store.change_section(
-                section_id, revision, title=title, brief=brief, target_words=target_words, status=status
+                section_id,
+                revision,
+                title=title,
+                brief=brief,
+                target_words=target_words,
+                status=status,
+                notes=notes,
+                dial=dial,
             )
         )
 
     def delete_section(self, section_id: int, revision: int) -> Document:
         """A job that writes it is stopped."""
         document = self._tell_document(self._store.delete_section(section_id, revision))
-        self._leave(lambda order: order.section.id == section_id, "section")
+        self._end(lambda task: task.section_id == section_id, deleted("section"))
         return document
+
+    def restore_document(self, document_id: int) -> Document:
+        return self._tell_document(self._store.restore_document(document_id))
+
+    def restore_section(self, section_id: int) -> Document:
+        return self._tell_document(self._store.restore_section(section_id))
+
+    def deleted(self, document_id: int | None = None) -> list[Deleted]:
+        """What can be brought back."""
+        return self._store.deleted(document_id)
 
     def move_section(self, section_id: int, revision: int, position: int) -> Document:
         return self._tell_document(self._store.move_section(section_id, revision, position))
 
-    def save_text(self, section_id: int, revision: int, seen_blocks: int, text: str) -> Section:
+    def save_text(
+        self, section_id: int, revision: int, seen_blocks: int, text: str, *, kind: EditKind = "typing"
+    ) -> Section:
         """See Store.save_text. A job that writes this section goes on with the text it has read."""
-        return self._tell_section(self._store.save_text(section_id, revision, seen_blocks, text))
+        return self._tell_section(self._store.save_text(section_id, revision, seen_blocks, text, kind=kind))
 
     def _tell_document(self, document: Document) -> Document:
         self._hub.publish(changed(document.id, None, document.revision))
@@ -194,6 +179,86 @@ class Session:
     def _tell_section(self, section: Section) -> Section:
         self._hub.publish(changed(section.document_id, section.id, section.revision))
         return section
+
+    # ------------------------------------------------------------------------------------------------------ history
+
+    def versions(self, section_id: int) -> list[Version]:
+        return self._store.versions(section_id)
+
+    def version_text(self, section_id: int, version_id: int) -> str:
+        return self._store.version_text(section_id, version_id)
+
+    def undo(self, section_id: int, revision: int) -> tuple[Section, int]:
+        """(the section as it was before its last change, where in its text that was); the same for all four below."""
+        return self._stepped(section_id, lambda: self._store.undo(section_id, revision))
+
+    def redo(self, section_id: int, revision: int, version_id: int | None = None) -> tuple[Section, int]:
+        return self._stepped(section_id, lambda: self._store.redo(section_id, revision, version_id))
+
+    def go_to(self, section_id: int, revision: int, version_id: int) -> tuple[Section, int]:
+        return self._stepped(section_id, lambda: self._store.go_to(section_id, revision, version_id))
+
+    def rewind(self, section_id: int, revision: int, block: int) -> tuple[Section, int]:
+        """Takes out the block with this number and all that follow."""
+
+        def rewound() -> Section:
+            section = self._store.section(section_id)
+            if not 0 <= block < len(section.blocks):
+                raise Refused("This block is not in the text any more; look at the blocks again.")
+            kept = join(section.blocks[:block])
+            return self._store.save_text(section_id, revision, len(section.blocks), kept, kind="deleted blocks")
+
+        return self._stepped(section_id, rewound)
+
+    def takes(self, section_id: int) -> list[Take]:
+        return self._store.takes(section_id)
+
+    def choose_take(self, take_id: int, index: int, revision: int) -> tuple[Section, int]:
+        section_id = self._store.take(take_id).section_id
+        return self._stepped(section_id, lambda: self._store.choose_take(take_id, index, revision))
+
+    def _stepped(self, section_id: int, step: Callable[[], Section]) -> tuple[Section, int]:
+        before = self._store.section(section_id).text
+        section = self._tell_section(step())
+        return section, shared_prefix(before, section.text)
+
+    def snapshots(self, document_id: int) -> list[SnapshotCard]:
+        return self._store.snapshots(document_id)
+
+    def snapshot(self, snapshot_id: int) -> Snapshot:
+        return self._store.snapshot(snapshot_id)
+
+    def take_snapshot(self, document_id: int, name: str) -> SnapshotCard:
+        return self._store.take_snapshot(document_id, name)
+
+    def restore_snapshot(self, snapshot_id: int, revision: int) -> Document:
+        """A job that writes in the document goes on behind what is there then."""
+        document = self._tell_document(self._store.restore_snapshot(snapshot_id, revision))
+        for section in document.sections:
+            self._tell_section(section)
+        return document
+
+    # ------------------------------------------------------------------------------------------------------ finding
+
+    def search(self, query: str) -> list[Hit]:
+        return self._store.search(query)
+
+    def replace(
+        self,
+        query: str,
+        replacement: str,
+        *,
+        document_id: int | None = None,
+        section_id: int | None = None,
+        match_case: bool = False,
+    ) -> dict[int, int]:
+        """How many places were changed, by section."""
+        counts = self._store.replace(
+            query, replacement, document_id=document_id, section_id=section_id, match_case=match_case
+        )
+        for changed_id in counts:
+            self._tell_section(self._store.section(changed_id))
+        return counts
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -206,13 +271,135 @@ class Session:
         words: int | None = None,
         seed: int | None = None,
     ) -> str:
-        """Goes on after the section's text; returns the job's id at once.
+        """Goes on after the section's text, now or when its turn has come; returns the job's id at once.
 
-        words  to write now; None: what the section lacks of its target. seed None: a new one.
+        words  to write; None: what the section lacks of its target. seed None: a new one.
         Raises Refused and what the store raises.
         """
         if words is not None and not 1 <= words <= MAX_TARGET_WORDS:
             raise Refused(f"{words} words cannot be written at once; choose 1 to {MAX_TARGET_WORDS}.")
+        self._check(dial, seed)
+        with self._press.still():
+            self._press.known()
+            section = self._store.section(section_id)
+            self._expect_free(section)
+            task = WriteTask(
+                self._store,
+                self._hub,
+                section,
+                dial=dial,
+                stop_name=stop_name,
+                words=words,
+                seed=seed,
+                clock=self._press.clock,
+                learn=self._press.learn,
+            )
+            self._press.submit(task)
+            return task.id
+
+    def write_all(self, document_id: int, *, dial: Dial, stop_name: str | None = None) -> list[str]:
+        """Writes every section that has not reached its target, one after the other; returns the jobs' ids.
+
+        A section's own dial goes before the document's, and that before the one given.
+        Sections without title and brief, those that are done and those being written are left out.
+        Raises Refused where nothing is left.
+        """
+        self._check(dial, None)
+        jobs = []
+        with self._press.still():
+            self._press.known()
+            document = self._store.document(document_id)
+            busy = {task.section_id for task in self._press.tasks(self._hub)}
+            for section in document.sections:
+                if section.id in busy or section.status == "done" or not self._can_be_written(section):
+                    continue
+                kept = kept_dial(self.entry, section.dial_json) or kept_dial(self.entry, document.dial_json)
+                chosen, name = kept or (dial, stop_name)
+                jobs.append(self.write(section.id, dial=chosen, stop_name=name))
+        if not jobs:
+            raise Refused(
+                "There is nothing to write: every section has its words, is done, or has neither a title nor a brief."
+            )
+        return jobs
+
+    def revise(
+        self,
+        section_id: int,
+        revision: int,
+        kind: Kind,
+        start: int,
+        end: int,
+        *,
+        dial: Dial,
+        stop_name: str | None = None,
+        words: int = 0,
+        strength: float = 1.0,
+        pins: Sequence[tuple[int, int]] = (),
+        seed: int | None = None,
+    ) -> str:
+        """Makes takes for a passage of the section as it was at that revision; returns the job's id at once.
+
+        See app.passages. Raises Refused and what the store raises.
+        """
+        self._check(dial, seed)
+        if not 0.0 < strength <= 1.0:
+            raise Refused(f"A strength of {strength} is not possible; choose more than 0, up to 1.")
+        section = self._store.section(section_id)
+        if section.revision != revision:
+            raise Refused("The text was changed since; look at the passage again and repeat.")
+        try:
+            part = passage(section, kind, start, end, words=words, strength=strength, pins=pins)
+        except BadPassage as error:
+            raise Refused(str(error)) from error
+        task = ReviseTask(
+            self._store,
+            self._hub,
+            section,
+            part,
+            dial=dial,
+            stop_name=stop_name,
+            seed=seed,
+            clock=self._press.clock,
+        )
+        self._press.submit(task)
+        return task.id
+
+    def stop(self, job: str) -> None:
+        """Stops a job within one denoising step, or takes it out of the line; its end is told by a "job" event."""
+        if any(task.id == job for task in self._press.tasks(self._hub)):
+            self._press.stop(job)
+
+    def job(self) -> dict[str, Any] | None:
+        """The visitor's first job, under way or the next in the line, for a page that opens now."""
+        with self._press.still():
+            tasks = self._press.tasks(self._hub)
+            return tasks[0].facts() if tasks else None
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The visitor's other jobs, in the order of their turns."""
+        with self._press.still():
+            return [task.facts() for task in self._press.tasks(self._hub)[1:]]
+
+    def predict(self, section_id: int, dial: Dial, stop_name: str | None, words: int | None = None) -> float | None:
+        """Seconds that `write` with these arguments would take. None: no model yet, or nothing to write."""
+        section = self._store.section(section_id)
+        try:
+            known = self._press.known()
+        except Refused:
+            return None
+        return predicted(self._store, known, section, dial, stop_name, words)
+
+    def context(self, section_id: int) -> tuple[Reading, int]:
+        """(what the model would read to write on, tokens it could read). Raises Refused where it cannot be asked."""
+        section, known = self._store.section(section_id), self._press.known()
+        words = max(LEAST_WORDS, section.target_words - section.words)
+        try:
+            return read(self._store, known, section, words), room_for_reading(known, words)
+        except PromptError as error:
+            raise Refused(str(error)) from error
+
+    def _check(self, dial: Dial, seed: int | None) -> None:
+        """Whether this model can be asked for it. Raises Refused."""
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise Refused(f"A seed of {seed} is not possible; choose 0 to {MAX_SEED}.")
         if dial.block_size not in self.entry.block_sizes:
@@ -222,348 +409,23 @@ class Session:
             raise Refused(
                 f"This model does not know the rule {dial.rule}; choose one of {', '.join(self.entry.rules)}."
             )
-        with self._lock:
-            ready, count = self._expect_ready()
-            self._expect_idle()
-            section = self._store.section(section_id)
-            wanted = self._words_wanted(section, words)
-            try:
-                reading = self._read(section, wanted, ready, count)
-            except PromptError as error:
-                raise Refused(str(error)) from error
-            order = self._order(section, reading, ready, dial, stop_name, wanted, seed)
-            request = order.request
-            # so_far is in the section's history; the rest says all that is needed to write the same again.
-            asked = {**asdict(request), "so_far": len(request.so_far), "stop": order.stop_name}
-            self._store.start_job(request.job, section_id, asked)
-            self._job = RunningJob(order, self._clock())
-            self._tell_job(self._job, "running", "")
-            self._worker.submit(request)
-            return request.job
 
-    def stop(self, job: str) -> None:
-        """Stops a job within one denoising step; its end is told by a "job" event. One that has ended stays so."""
-        with self._lock:
-            if self._job is not None and self._job.id == job:
-                self._end(self._job, Ending("stopped"))
+    def _expect_free(self, section: Section) -> None:
+        for task in self._press.tasks(self._hub):
+            if task.section_id == section.id and task.kind == "write":
+                raise Refused(f"{called(section)} is being written; stop it or wait until it is finished.")
 
-    def job(self) -> dict[str, Any] | None:
-        """The running job, for a page that opens now.
-
-        step: the block being denoised as in a "step" event, or None. reading: {done, total} while the prompt is read.
-        """
-        with self._lock:
-            job = self._job
-            if job is None:
-                return None
-            step, reading = job.newest, job.reading
-            return {
-                **self._job_facts(job),
-                "section_title": job.order.section.title,
-                "state": "running",
-                "waiting": job.waiting,
-                "stopping": job.ending is not None,
-                "reading": None if reading is None else {"done": reading.done, "total": reading.total},
-                "step": None if step is None else picture(step),
-            }
-
-    def predict(self, section_id: int, dial: Dial, stop_name: str | None, words: int | None = None) -> float | None:
-        """Seconds that `write` with these arguments would take. None: no model yet, or nothing to write."""
-        with self._lock:
-            ready, count, corrections = self._ready, self._count, self._corrections
-        section = self._store.section(section_id)
+    def _can_be_written(self, section: Section) -> bool:
+        if self.entry.instructs and not (section.title.strip() or section.brief.strip()):
+            return False
         try:
-            words = self._words_wanted(section, words)
+            words_wanted(section)
         except Refused:
-            return None
-        if ready is None or count is None or not ready.speeds or words < 1:
-            return None
-        try:
-            tokens = self._read(section, words, ready, count).tokens
-        except PromptError:
-            tokens = CHAT_TOKENS + count(section.text)  # the brief will be written or shortened yet
-        seconds = seconds_to_write(self.entry, ready, dial, stop_name, prompt_tokens=tokens, words=words)
-        return seconds * corrections.factor(key_of(self.entry, dial, stop_name))
+            return False
+        return True
 
-    def _expect_ready(self) -> tuple[Ready, Count]:
-        if self._closing:
-            raise Refused("Galley is being closed; start it again to write.")
-        if self._engine["state"] == "failed":
-            raise Refused(self._engine["sentence"])
-        if self._ready is None or self._count is None:
-            raise Refused("The model is not ready yet; write as soon as it is.")
-        return self._ready, self._count
-
-    def _expect_idle(self) -> None:
-        if self._job is not None:
-            raise Refused(f"{_called(self._job.order.section)} is being written; stop it or wait until it is finished.")
-
-    def _words_wanted(self, section: Section, words: int | None) -> int:
-        if words is not None:
-            return words
-        there = section.words
-        if section.target_words - there < LEAST_WORDS and there > 0:
-            raise Refused(f"{_called(section)} already has its {there} words; raise its target to go on.")
-        return section.target_words - there
-
-    def _read(self, section: Section, words: int, ready: Ready, count: Count) -> Reading:
-        """What the model reads. Raises PromptError."""
-        document = self._store.document(section.document_id)
-        if not self.entry.instructs:
-            budget = max(1, ready.context - max(self.entry.block_sizes) - 1)
-            return read_on(document, section, count=count, budget=budget)
-        room = math.ceil(1.15 * words * self.entry.tokens_per_word) + 64
-        # The longest sections may not fit as a whole; an eighth of the context is always left for the brief.
-        budget = ready.context - min(room, ready.context * 7 // 8)
-        return read_for(document, section, count=count, budget=budget, words=section.words + words)
-
-    def _order(
-        self,
-        section: Section,
-        reading: Reading,
-        ready: Ready,
-        dial: Dial,
-        stop_name: str | None,
-        words: int,
-        seed: int | None,
-    ) -> Order:
-        most = 3 * words + 64
-        if not self.entry.slides:
-            most = max(1, min(most, ready.context - reading.tokens))
-        request = Request(
-            job=uuid.uuid4().hex,
-            system=reading.system,
-            user=reading.user,
-            so_far=reading.so_far,
-            dial=dial,
-            seed=secrets.randbits(32) if seed is None else seed,
-            words=words,
-            max_tokens=most,
-        )
-        key = key_of(self.entry, dial, stop_name)
-        reckoned = expected = None
-        if ready.speeds:
-            reckoned = seconds_to_write(self.entry, ready, dial, stop_name, prompt_tokens=reading.tokens, words=words)
-            expected = reckoned * self._corrections.factor(key)
-        return Order(
-            request=request,
-            words=words,
-            section=section,
-            dial_key=key,
-            reckoned=reckoned,
-            expected=expected,
-            tokens_per_word=self.entry.tokens_per_word,
-            left_out=reading.left_out,
-        )
-
-    # ------------------------------------------------------------------------------------- what the worker tells
-
-    def _on_event(self, event: WorkerEvent) -> None:
-        with self._lock:
-            match event:
-                case Preparing():
-                    self._set_engine("preparing", event.sentence, stage=event.stage, done=event.done, total=event.total)
-                case Ready():
-                    self._on_ready(event)
-                case Died():
-                    self._on_death()
-                case Failed(job=None):
-                    self._on_engine_failed(event.sentence)
-                case _:
-                    if self._job is not None and event.job == self._job.id:
-                        self._on_job_event(self._job, event)
-
-    def _on_ready(self, ready: Ready) -> None:
-        self._ready, self._count = ready, _token_counter(Path(ready.tokenizer))
-        plural = "" if ready.threads == 1 else "s"
-        self._set_engine(
-            "ready",
-            f"{self.entry.title} is ready ({ready.precision}, {ready.threads} thread{plural}, "
-            f"loaded in {ready.load_seconds:.1f} s).",
-            context=ready.context,
-            precision=ready.precision,
-            threads=ready.threads,
-            load_seconds=ready.load_seconds,
-        )
-        if self._job is not None and self._job.waiting:
-            self._worker.submit(self._job.resume(self._clock()))
-            self._tell_job(self._job, "running", "")
-
-    def _on_engine_failed(self, sentence: str) -> None:
-        self._ready = None
-        self._set_engine("failed", sentence)
-        if self._job is not None:
-            self._conclude_as(self._job, Ending("failed", sentence))
-
-    def _on_death(self) -> None:
-        job, self._ready = self._job, None
-        self._set_engine("preparing", "The model process ended unexpectedly and is being started again.")
-        if job is None:
-            return
-        if job.ending is not None:
-            self._conclude_as(job, job.ending)
-        elif job.complete:
-            self._conclude(job, "finished", "", reason="length")
-        elif job.died(self._clock()) >= DEATHS:
-            self._conclude(
-                job,
-                "failed",
-                f"The model process ended unexpectedly {DEATHS} times in a row; what is written so far is kept, "
-                "write on to try again.",
-            )
-        else:
-            self._tell_job(job, "running", "The model process ended unexpectedly; writing goes on when it is back.")
-
-    def _on_job_event(self, job: RunningJob, event: JobEvent) -> None:
-        match event:
-            case contract.Reading():
-                job.reading = event
-                self._hub.publish({"type": "reading", **_place(job), "done": event.done, "total": event.total})
-            case BlockStep():
-                job.step(event)
-                meter = job.meter(self._clock())
-                self._hub.publish({"type": "step", **_place(job), **picture(event), "meter": meter})
-            case BlockLocked():
-                self._on_locked(job, event)
-            case Finished():
-                self._on_finished(job, event)
-            case Stopped():
-                self._conclude_as(job, job.ending or Ending("stopped"))
-            case Failed():
-                self._conclude_as(job, Ending("failed", event.sentence))
-
-    def _on_locked(self, job: RunningJob, event: BlockLocked) -> None:
-        if job.ending is not None and job.ending.state == "failed":
-            return  # the block before it is not in the store
-        try:
-            index, section = self._store.append_block(job.order.section.id, job.block(event))
-        except NotFound:
-            self._end(job, _deleted("section"))
-            return
-        except StoreError as error:
-            self._end(job, Ending("failed", str(error)))
-            return
-        block = job.lock(event, self._clock())
-        self._hub.publish(
-            {
-                "type": "locked",
-                **_place(job),
-                "index": index,
-                "seen_blocks": len(section.blocks),
-                "revision": section.revision,
-                "block": block_facts(block),
-                "meter": job.meter(self._clock()),
-            }
-        )
-
-    def _on_finished(self, job: RunningJob, event: Finished) -> None:
-        if job.ending is not None and job.ending.sentence:
-            self._conclude_as(job, job.ending)
-            return
-        job.finish(event)
-        order = job.order
-        if event.reason == "length" and not job.resumed and order.reckoned is not None:
-            self._corrections = self._corrections.learned(
-                order.dial_key, predicted=order.reckoned, measured=event.seconds
-            )
-        sentence = {
-            "length": "",
-            "end": f"The model came to an end after {_words(job.words)}; write on for more.",
-            "budget": f"There is no more room for this text after {_words(job.words)}; write on for more.",
-        }[event.reason]
-        self._conclude(job, "finished", sentence, reason=event.reason)
-
-    # ------------------------------------------------------------------------------------------------------ endings
-
-    def _leave(self, concerned: Callable[[Order], bool], what: str) -> None:
-        """Stops the job if its place has been deleted."""
-        with self._lock:
-            if self._job is not None and concerned(self._job.order):
-                self._end(self._job, _deleted(what))
-
-    def _end(self, job: RunningJob, ending: Ending) -> None:
-        """Asks the model to let go of a job; the first reason given stays, but for a plain stop."""
-        if job.ending is None or not job.ending.sentence:
-            job.ending = ending
-        if job.waiting:
-            self._conclude_as(job, job.ending)
-        else:
-            self._worker.stop(job.id)
-
-    def _conclude_as(self, job: RunningJob, ending: Ending) -> None:
-        self._conclude(job, ending.state, ending.sentence or f"Stopped after {_words(job.words)}, which are kept.")
-
-    def _conclude(
-        self,
-        job: RunningJob,
-        state: Literal["finished", "stopped", "failed"],
-        sentence: str,
-        reason: str | None = None,
-    ) -> None:
-        """The job is over: noted in the store, told to everyone."""
-        facts = {"sentence": sentence, "reason": reason, "meter": job.meter(self._clock())}
-        # A store that does not take this note has been the end of the job already; the next start puts it right.
-        with contextlib.suppress(StoreError):
-            self._store.end_job(job.id, state, facts)
-        self._tell_job(job, state, sentence, reason)
-        self._job = None
-        self._idle.notify_all()
-
-    # ------------------------------------------------------------------------------------------------------- telling
-
-    def _tell_job(self, job: RunningJob, state: str, sentence: str, reason: str | None = None) -> None:
-        facts = {"type": "job", **self._job_facts(job), "state": state, "sentence": sentence, "reason": reason}
-        self._hub.publish(facts)
-
-    def _job_facts(self, job: RunningJob) -> dict[str, Any]:
-        order = job.order
-        return {
-            **_place(job),
-            "document_id": order.section.document_id,
-            "dial": asdict(order.request.dial),
-            "stop_name": order.stop_name,
-            "seed": str(order.request.seed),
-            "left_out": list(order.left_out),
-            "meter": job.meter(self._clock()),
-        }
-
-    def _set_engine(self, state: str, sentence: str, **facts: Any) -> None:
-        self._engine = self._engine_facts(state, sentence, **facts)
-        self._hub.publish({"type": "engine", **self._engine})
-
-    def _engine_facts(self, state: str, sentence: str, **facts: Any) -> dict[str, Any]:
-        unknown = {"context": None, "precision": None, "threads": None, "load_seconds": None}
-        progress = {"stage": None, "done": 0, "total": 0}
-        names = {"model": self.entry.id, "title": self.entry.title}
-        return {"state": state, "sentence": sentence, **progress, **names, **unknown, **facts}
-
-
-def _place(job: RunningJob) -> dict[str, Any]:
-    return {"job": job.id, "section_id": job.order.section.id}
-
-
-def _called(section: Section) -> str:
-    return f"“{section.title}”" if section.title else "The untitled section"
-
-
-def _words(count: int) -> str:
-    return "1 word" if count == 1 else f"{count} words"
-
-
-def _deleted(what: str) -> Ending:
-    return Ending("stopped", f"The {what} was deleted while it was being written.")
-
-
-def _token_counter(path: Path) -> Count:
-    """Counts tokens of plain text; what looks like a control token in it is text, too. Raises OSError.
-
-    Remembers the last texts, because the same section is counted again for every stop of the dial.
-    """
-    tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    tokenizer.encode_special_tokens = True
-
-    @lru_cache(maxsize=64)
-    def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return count
+    def _end(self, concerned: Callable[[Task], bool], ending: Ending) -> None:
+        """Ends the jobs whose place has been deleted."""
+        for task in self._press.tasks(self._hub):
+            if concerned(task):
+                self._press.stop(task.id, ending)

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,7 +42,9 @@ class Writing:
 class Settings:
     """data_dir, cache_dir None: the user's own folders. port 0: any free one. threads None: the engine's choice.
 
-    model is what the worker opens: the id of `entry`, or the path of a local folder with weights.
+    model     what the worker opens: the id of `entry`, or the path of a local folder with weights.
+    accounts  (name, password) of those who may use the desk, each with documents of their own; empty: no password.
+    shared    without accounts: every browser has documents of its own.
     """
 
     host: str
@@ -52,6 +55,8 @@ class Settings:
     entry: Entry
     browser: bool
     threads: int | None
+    accounts: tuple[tuple[str, str], ...] = ()
+    shared: bool = False
     writing: Writing | None = None
 
     @property
@@ -95,8 +100,10 @@ def _settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Se
     on_a_space = "SPACE_ID" in environment
     model, entry = _model(value("model", CATALOG[0].id))
     threads = value("threads")
+    host = value("host", "0.0.0.0" if on_a_space else "127.0.0.1")
+    accounts = _accounts(given.get("auth") or environment.get("GALLEY_AUTH", "").split())
     settings = Settings(
-        host=value("host", "0.0.0.0" if on_a_space else "127.0.0.1"),
+        host=host,
         port=_number("--port", value("port", "7860"), 0, 65535),
         data_dir=_folder("--data-dir", value("data_dir")),
         cache_dir=_folder("--cache-dir", value("cache_dir")),
@@ -104,6 +111,8 @@ def _settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Se
         entry=entry,
         browser=not given.get("no_browser") and not on_a_space,
         threads=_number("--threads", threads, 1, 1024) if threads else None,
+        accounts=accounts,
+        shared=not accounts and (bool(given.get("shared")) or on_a_space or not _only_here(host)),
     )
     return replace(settings, writing=_writing(given, entry)) if given["command"] == "write" else settings
 
@@ -146,6 +155,27 @@ def _folder(option: str, value: str) -> Path | None:
     return folder
 
 
+def _accounts(given: object) -> tuple[tuple[str, str], ...]:
+    assert isinstance(given, list)
+    accounts = {}
+    for account in map(str, given):
+        name, colon, password = account.partition(":")
+        if not (name and colon and password):
+            raise InvalidOption("--auth takes a name and a password with a colon between, such as --auth ada:secret.")
+        accounts[name] = password
+    return tuple(accounts.items())
+
+
+def _only_here(host: str) -> bool:
+    """Whether nobody but this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def _number(option: str, value: str, least: int, most: int) -> int:
     try:
         number = int(value)
@@ -183,6 +213,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
     parser.add_argument("--port", metavar="N", help="port to listen on (default: 7860; 0: any free one)")
+    parser.add_argument(
+        "--auth",
+        metavar="NAME:PASSWORD",
+        action="append",
+        help="ask for this name and password; may be given more than once, each name has its own documents; "
+        "GALLEY_AUTH keeps it out of the list of processes",
+    )
+    parser.add_argument(
+        "--shared",
+        action="store_true",
+        help="every browser has its own documents (so it is by itself where others can reach the address)",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
 
     writing = parser.add_subparsers(dest="command", metavar="write").add_parser(

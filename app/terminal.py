@@ -22,6 +22,7 @@ from app.session import Refused, Session, Subscription
 from app.settings import Settings, Writing
 from app.stopping import stopped_by_signals
 from app.store import StoreError
+from app.visitors import OWN
 from app.worker import Child, child_main
 
 TITLE_WORDS = 6
@@ -54,8 +55,8 @@ def write(settings: Settings, writing: Writing, child: Child = child_main) -> in
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     printer: Printer = JsonPrinter() if writing.json else TextPrinter()
     try:
-        with closing(printer), stopped_by_signals(), opened(settings, child) as session:
-            return _write(session, settings, writing, printer)
+        with closing(printer), stopped_by_signals(), opened(settings, child) as visitors:
+            return _write(visitors.session(OWN), settings, writing, printer)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Refused as refusal:
@@ -91,7 +92,7 @@ def _write(session: Session, settings: Settings, writing: Writing, printer: Prin
         if continues:
             printer.show("opening", {"text": section.text})
             if not writing.title:  # not earlier: a title is read, and this one says the same once more
-                session.rename_document(document.id, document.revision, title)
+                session.change_document(document.id, document.revision, title=title)
         place = {"document": document.id, "section": section.id}
         try:
             end = _follow(news, job, printer)

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from model.contract import Event, Failed, Finished, JobEvent, Preparing, Ready, Request, Stopped
+from model.contract import Event, Failed, Fill, Filled, Finished, JobEvent, Preparing, Ready, Request, Stopped
 
 GRACE_SECONDS = 3.0
 """How long the model process may take to end by itself; one denoising step of a slow machine must fit."""
@@ -58,13 +58,15 @@ WorkerEvent = Event | Died
 class Writer(Protocol):
     """What the child needs of an engine.
 
-    Between any two events of `write` at most one network forward passes; closing the iterator stops the job.
+    Between any two events of a job at most one network forward passes; closing the iterator stops the job.
     """
 
     @property
     def ready(self) -> Ready: ...
 
     def write(self, request: Request) -> Iterator[JobEvent]: ...
+
+    def fill(self, request: Fill) -> Iterator[JobEvent]: ...
 
 
 Opener = Callable[[Callable[[Preparing], None]], Writer | Failed]
@@ -91,7 +93,7 @@ def child_main(connection: Connection, model: str, cache_dir: Path, threads: int
 
 
 def serve(connection: Connection, open_engine: Opener) -> None:
-    """Opens the engine and writes one job after the other until the desk says Close or is gone.
+    """Opens the engine and does one job after the other until the desk says Close or is gone.
 
     An exception of the engine is not caught: the traceback goes to stderr, the process ends, and the desk takes it for
     any other death: it starts a new one and goes on from the last locked block, once.
@@ -107,15 +109,17 @@ def serve(connection: Connection, open_engine: Opener) -> None:
         line.send(engine.ready)
         while not isinstance(message := line.receive(), Close):
             if isinstance(message, Request):
-                _write(line, engine.write(message), message.job)
+                _tell(line, engine.write(message), message.job)
+            elif isinstance(message, Fill):
+                _tell(line, engine.fill(message), message.job)
 
 
-def _write(line: _Line, events: Iterator[JobEvent], job: str) -> None:
+def _tell(line: _Line, events: Iterator[JobEvent], job: str) -> None:
     """Sends the events of one job; after each one it looks whether the desk wants it to stop."""
     stopped = False
     for event in events:
         line.send(event)
-        if isinstance(event, Finished | Failed):
+        if isinstance(event, Finished | Filled | Failed):
             break  # what is said from now on is not about this job
         while not stopped and line.waiting():
             message = line.receive()
@@ -229,7 +233,7 @@ class Worker:
             self._thread = threading.Thread(target=self._supervise, name="model-process", daemon=True)
             self._thread.start()
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request | Fill) -> None:
         """Hands over a job; to be called while none runs. Where the process is gone, Died says so, not this call."""
         self._send(request)
 
@@ -253,7 +257,7 @@ class Worker:
                 thread.join(GRACE_SECONDS)
         thread.join()
 
-    def _send(self, message: Request | StopJob | Close) -> None:
+    def _send(self, message: Request | Fill | StopJob | Close) -> None:
         with self._lock, contextlib.suppress(OSError):
             if self._line is not None:
                 self._line.send(message)

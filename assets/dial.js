@@ -19,24 +19,46 @@ const RULES = {
   verified: "Verified prefix",
 };
 
+const FROM = { desk: "", document: " Set for this document.", section: " Set for this section." };
+
+/** What is kept as JSON, or null. */
+function read(text) {
+  try {
+    return JSON.parse(text || "null");
+  } catch {
+    return null;
+  }
+}
+
 export class DialView {
   #stops = [];
+  #default = "";
+  #sizes = [];
+  #rules = [];
   #stop = null; // the named stop, or null for the writer's own setting
   #dial = null;
   #seconds = {};
+  #level = "desk"; // what the setting is kept with
+  #desks = {}; // the desk's own setting, as it is kept
   #changed;
+  #keepWith;
 
-  constructor(changed) {
+  /** changed(): another setting is in force. keepWith(level, kept): keep it with the "document" or "section"; null: none. */
+  constructor(changed, keepWith) {
     this.#changed = changed;
+    this.#keepWith = keepWith;
+    $("set-scope").addEventListener("change", () => this.#rescope($("set-scope").value));
     $("dial").addEventListener("input", () => this.#choose(this.#stops[Number($("dial").value)]));
-    $("settings").addEventListener("input", (event) => event.target.id !== "set-seed" && this.#own());
+    $("settings").addEventListener("input", (event) => ["set-seed", "set-scope"].includes(event.target.id) || this.#own());
     $("settings").addEventListener("submit", (event) => event.preventDefault());
-    $("unfold").addEventListener("click", () => this.#unfold($("settings").hidden));
   }
 
   /** model: the facts of the catalogue. */
   begin(model) {
     this.#stops = model.stops;
+    this.#default = model.default_stop;
+    this.#sizes = model.block_sizes;
+    this.#rules = model.rules;
     $("dial").max = String(model.stops.length - 1);
     show($("dial"), model.stops.length > 1);
     say($("dial-name"), `Dial: from ${model.stops[0].name} to ${model.stops.at(-1).name}`);
@@ -52,30 +74,58 @@ export class DialView {
         ),
       ),
     );
-    let kept = null;
-    try {
-      kept = JSON.parse(memory.get("dial"));
-    } catch {
-      kept = null;
-    }
-    const named = model.stops.find((stop) => stop.name === kept?.stop);
-    // What was kept may have been set for another model.
-    const possible = model.block_sizes.includes(kept?.dial?.block_size) && model.rules.includes(kept.dial.rule);
-    if (possible && !named) {
+    this.#desks = read(memory.get("dial")) ?? {};
+    this.#level = "desk";
+    this.#take(this.#desks);
+    this.#draw();
+  }
+
+  /** What the open section and its document keep, as JSON or null: the nearest one that this model can do is in force. */
+  follow(section, document) {
+    if (!this.#dial) return;
+    const before = JSON.stringify([this.#stop?.name, this.#dial]);
+    const levels = [["section", read(section)], ["document", read(document)], ["desk", this.#desks]];
+    const [level, kept] = levels.find(([name, each]) => name === "desk" || this.#possible(each));
+    this.#level = level;
+    this.#take(kept);
+    this.#draw();
+    if (JSON.stringify([this.#stop?.name, this.#dial]) !== before) this.#changed();
+  }
+
+  /** What was kept may have been set for another model. */
+  #possible(kept) {
+    if (this.#stops.some((stop) => stop.name === kept?.stop)) return true;
+    return this.#sizes.includes(kept?.dial?.block_size) && this.#rules.includes(kept.dial.rule);
+  }
+
+  #take(kept) {
+    const named = this.#stops.find((stop) => stop.name === kept?.stop);
+    if (!named && this.#possible(kept)) {
       this.#stop = null;
       this.#dial = kept.dial;
-    } else {
-      const stop = named ?? model.stops.find((each) => each.name === model.default_stop);
-      this.#stop = stop;
-      this.#dial = { ...stop.dial };
+      return;
     }
-    this.#draw();
+    this.#stop = named ?? this.#stops.find((each) => each.name === this.#default);
+    this.#dial = { ...this.#stop.dial };
+  }
+
+  /** The setting in force is kept with something else from now on; what is nearer than that lets go of its own. */
+  #rescope(level) {
+    const nearer = { desk: ["section", "document"], document: ["section"], section: [] }[level];
+    for (const each of nearer) this.#keepWith(each, null);
+    this.#level = level;
+    this.#keep();
   }
 
   /** What a request says of the dial. */
   get request() {
     const seed = $("set-seed").value === "" ? {} : { seed: Number($("set-seed").value) };
     return this.#stop ? { stop_name: this.#stop.name, ...seed } : { dial: this.#dial, ...seed };
+  }
+
+  /** The stops as commands. */
+  get choices() {
+    return this.#stops.map((stop) => ({ id: `stop-${stop.name}`, title: `Dial: ${stop.name}`, group: "Writing", run: () => this.#choose(stop) }));
   }
 
   get own() {
@@ -105,12 +155,17 @@ export class DialView {
   }
 
   #keep() {
-    memory.set("dial", JSON.stringify(this.#stop ? { stop: this.#stop.name } : { dial: this.#dial }));
+    const kept = this.#stop ? { stop: this.#stop.name } : { dial: this.#dial };
+    if (this.#level === "desk") {
+      this.#desks = kept;
+      memory.set("dial", JSON.stringify(kept));
+    } else this.#keepWith(this.#level, JSON.stringify(kept));
     this.#draw();
     this.#changed();
   }
 
-  #unfold(open) {
+  unfold() {
+    const open = $("settings").hidden;
     show($("settings"), open);
     $("unfold").setAttribute("aria-expanded", String(open));
   }
@@ -130,12 +185,16 @@ export class DialView {
     }
     $("set-steps").max = String(this.#dial.block_size);
     say($("set-threshold-name"), this.#dial.rule === "verified" ? "Leniency" : "Threshold");
-    const facts = this.#facts();
-    say($("facts"), facts);
+    if (document.activeElement !== $("set-scope")) $("set-scope").value = this.#level;
+    say($("facts"), this.#facts());
     slider.setAttribute("aria-valuetext", this.#stop ? `${this.#stop.name}` : "your own setting");
   }
 
   #facts() {
+    return `${this.#costs()}${FROM[this.#level]}`;
+  }
+
+  #costs() {
     const seconds = this.#stop ? this.#seconds[this.#stop.name] : this.#seconds.own;
     const time = seconds ? ` About ${duration(Math.max(seconds, 1))} for this section here.` : "";
     if (!this.#stop) {

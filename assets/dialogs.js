@@ -1,11 +1,11 @@
 // Questions to the writer, and short notes. Knows nothing of documents.
 
-import { $, el, say, show } from "./dom.js";
+import { $, el, keepPlace, say, show } from "./dom.js";
 
 /** Resolves to the value of the chosen button, or to `dismissed` where the dialog was closed; `must`: it cannot be. */
 function ask(title, body, buttons, { dismissed = null, must = false, wide = false } = {}) {
   return new Promise((resolve) => {
-    const before = document.activeElement;
+    const bringBack = keepPlace();
     const dialog = el(
       "dialog",
       { class: wide ? "wide" : "", "aria-labelledby": "dialog-title" },
@@ -28,7 +28,7 @@ function ask(title, body, buttons, { dismissed = null, must = false, wide = fals
       done = true;
       dialog.close();
       dialog.remove();
-      if (before?.isConnected) before.focus({ preventScroll: true });
+      bringBack();
       resolve(value);
     };
     dialog.addEventListener("cancel", (event) => must && event.preventDefault());
@@ -50,7 +50,7 @@ export function confirm(title, sentence, action) {
 }
 
 /** Both texts side by side. Closing it is no answer: one of the three has to be chosen. */
-export function chooseText(mine, theirs) {
+export function chooseText(mine, theirs, title = "This section was changed elsewhere") {
   const side = (name, text) =>
     el(
       "section",
@@ -59,7 +59,7 @@ export function chooseText(mine, theirs) {
       el("div", { class: "version", tabIndex: 0, role: "region", "aria-label": name }, text || "(nothing)"),
     );
   return ask(
-    "This section was changed elsewhere",
+    title,
     [
       el("p", {}, "Another tab or window saved it since it was opened here. Nothing is lost: choose what to keep."),
       el("div", { class: "versions" }, side("Mine, in this tab", mine), side("Theirs, saved by the other", theirs)),
@@ -73,27 +73,18 @@ export function chooseText(mine, theirs) {
   );
 }
 
-export function tellKeys() {
-  const rows = [
-    ["Ctrl Enter", "Write, or go on writing, the open section"],
-    ["Esc", "Stop writing; every locked block stays"],
-    ["Ctrl S", "Save now (the desk saves by itself within a second)"],
-    ["Alt Page Down, Alt Page Up", "Next section, previous section"],
-    ["Alt ↓, Alt ↑", "In the list of sections: move the section down, up"],
-    ["Delete", "In the list of sections: delete the section"],
-    ["Ctrl Shift E", "Edit or read"],
-  ];
-  return ask(
-    "Keys",
-    [
-      el(
-        "dl",
-        { class: "keys" },
-        ...rows.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what))),
-      ),
-    ],
-    [[null, "Close", "primary"]],
-  );
+/** Something to be read, until it is closed. */
+export function tellWriter(title, body, { wide = false } = {}) {
+  return ask(title, body, [[null, "Close", "primary"]], { wide });
+}
+
+const SPOKEN = 3; // messages that stay in the log
+
+/** One polite message for who listens to the page; old ones go. */
+export function speak(text) {
+  const log = $("spoken");
+  log.append(el("p", {}, text));
+  while (log.childElementCount > SPOKEN) log.firstElementChild.remove();
 }
 
 let noteTimer = 0;

@@ -25,6 +25,34 @@ export function show(node, visible) {
   if (node.hidden === visible) node.hidden = !visible;
 }
 
+/** Remembers what has the focus and what is chosen in the text; the function it returns brings both back. */
+export function keepPlace() {
+  const focused = document.activeElement;
+  const chosen = getSelection();
+  const range = focused?.isContentEditable && chosen.rangeCount ? chosen.getRangeAt(0).cloneRange() : null;
+  const backwards = range && !range.collapsed && chosen.focusNode === range.startContainer && chosen.focusOffset === range.startOffset;
+  return () => {
+    if (!focused?.isConnected || focused === document.body) return;
+    focused.focus({ preventScroll: true });
+    if (!range) return;
+    const { startContainer, startOffset, endContainer, endOffset } = range;
+    if (backwards) chosen.setBaseAndExtent(endContainer, endOffset, startContainer, startOffset);
+    else chosen.setBaseAndExtent(startContainer, startOffset, endContainer, endOffset);
+  };
+}
+
+const GROWS_BY_ITSELF = CSS.supports("field-sizing", "content");
+
+/** Makes text areas as high as what is in them; all are measured before any is changed. */
+export function grow(...areas) {
+  if (GROWS_BY_ITSELF) return;
+  for (const area of areas) area.style.height = "auto";
+  const heights = areas.map((area) => area.scrollHeight);
+  areas.forEach((area, index) => {
+    area.style.height = `${heights[index]}px`;
+  });
+}
+
 /** Kept between visits where the browser allows it. */
 export const memory = {
   get(name) {

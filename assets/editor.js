@@ -1,7 +1,8 @@
 // A plain-text editor that keeps its own lines: one <div> a line, so that a key costs one line's layout however long the
-// text is, and text can be put at the end while somebody types: cursor, selection, scroll and the browser's own undo
-// stay as they are. Knows nothing of sections, saving or the model.
+// text is, and text can be put at the end while somebody types: cursor, selection and scroll stay as they are. Places are
+// units of `text`. Knows nothing of sections, saving or the model.
 
+import { change } from "./places.js";
 import { countWords } from "./words.js";
 
 const FROM_THE_RIGHT = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Nko}\p{Script=Syriac}\p{Script=Thaana}]/u;
@@ -11,6 +12,7 @@ const LINES_BY_PARAGRAPH = 60; // from so many lines on, putting them in as a wh
 export class Editor {
   #root;
   #counts = new WeakMap(); // line -> {text, words}
+  #preview = null; // {start, before, now, chosen}: what is shown for a while, and what stands there
 
   /** changed: called after every edit of the writer, never after `set` or `append`. */
   constructor(root, changed) {
@@ -30,8 +32,12 @@ export class Editor {
     return this.#root;
   }
 
+  /** What stands in it; a preview is not part of it. */
   get text() {
-    return readLines(this.#root).join("\n");
+    const shown = readLines(this.#root).join("\n");
+    if (!this.#preview) return shown;
+    const { start, before, now } = this.#preview;
+    return shown.slice(0, start) + before + shown.slice(start + now.length);
   }
 
   get empty() {
@@ -54,8 +60,13 @@ export class Editor {
     return sum;
   }
 
-  /** Makes `text` of it, touching only the lines that differ, so that a cursor elsewhere stays. */
+  /** Makes `text` of it, touching only what differs, so that a cursor elsewhere stays. */
   set(text) {
+    this.#preview = null;
+    this.#put(text);
+  }
+
+  #put(text) {
     const lines = text.split("\n");
     const old = [...this.#root.childNodes];
     const plain = old.every((node) => node.nodeName === "DIV");
@@ -67,12 +78,105 @@ export class Editor {
       const most = Math.min(lines.length, had.length) - first;
       while (kept < most && lines[lines.length - 1 - kept] === had[had.length - 1 - kept]) kept += 1;
     }
-    for (const node of old.slice(first, old.length - kept)) node.remove();
+    const fresh = lines.slice(first, lines.length - kept);
+    const gone = old.slice(first, old.length - kept);
+    if (plain) {
+      // Lines that become others stay elements, and only the words that differ are touched.
+      while (fresh.length && gone.length) changeLine(gone.shift(), fresh.shift());
+    }
     const before = plain && kept ? old[old.length - kept] : null;
-    const fresh = document.createDocumentFragment();
-    for (const line of lines.slice(first, lines.length - kept)) fresh.append(makeLine(line));
-    this.#root.insertBefore(fresh, before);
+    for (const node of gone) node.remove();
+    const made = document.createDocumentFragment();
+    for (const line of fresh) made.append(makeLine(line));
+    this.#root.insertBefore(made, before);
     this.#mend();
+  }
+
+  // -------------------------------------------------------------------------------------------------------- places
+
+  /** {start, end} of what is chosen, start = end for a cursor; null where neither is in here. */
+  get chosen() {
+    const chosen = getSelection();
+    if (!chosen.rangeCount || !this.#root.contains(chosen.anchorNode) || !this.#root.contains(chosen.focusNode)) return null;
+    const { startContainer, startOffset, endContainer, endOffset, collapsed } = chosen.getRangeAt(0);
+    const start = this.#placeOf(startContainer, startOffset);
+    return { start, end: collapsed ? start : this.#placeOf(endContainer, endOffset) };
+  }
+
+  /** Puts the cursor to a place, or chooses what lies between two. */
+  choose(start, end = start) {
+    const range = this.range(start, end);
+    getSelection().setBaseAndExtent(range.startContainer, range.startOffset, range.endContainer, range.endOffset);
+  }
+
+  /** A Range over a stretch of the text; it moves with what is typed before it. */
+  range(start, end) {
+    const range = document.createRange();
+    range.setStart(...this.#pointAt(start));
+    range.setEnd(...this.#pointAt(end));
+    return range;
+  }
+
+  /** {start, end} of a Range that this editor made. */
+  placesOf(range) {
+    return { start: this.#placeOf(range.startContainer, range.startOffset), end: this.#placeOf(range.endContainer, range.endOffset) };
+  }
+
+  /** The place under a point of the window, or null. */
+  placeUnder(x, y) {
+    const at = document.caretPositionFromPoint?.(x, y);
+    const range = at ? null : document.caretRangeFromPoint?.(x, y);
+    const [node, offset] = at ? [at.offsetNode, at.offset] : [range?.startContainer, range?.startOffset];
+    return node && this.#root.contains(node) ? this.#placeOf(node, offset) : null;
+  }
+
+  #placeOf(node, offset) {
+    if (node === this.#root) {
+      const before = [...this.#root.childNodes].slice(0, offset);
+      return Math.max(0, before.reduce((sum, line) => sum + lineText(line).length + 1, 0) - (offset === this.#root.childNodes.length ? 1 : 0));
+    }
+    let place = 0;
+    for (const line of this.#root.childNodes) {
+      if (line.contains(node)) return place + placeInLine(line, node, offset);
+      place += lineText(line).length + 1;
+    }
+    return place;
+  }
+
+  #pointAt(place) {
+    let left = place;
+    for (const line of this.#root.childNodes) {
+      const { length } = lineText(line);
+      if (left <= length || line === this.#root.lastChild) return pointInLine(line, Math.min(left, length));
+      left -= length + 1;
+    }
+    return [this.#root, 0];
+  }
+
+  // ------------------------------------------------------------------------------------------------------- preview
+
+  /** Shows other words at a stretch of the text, until they are set or the preview ends; returns a Range over them. */
+  preview(start, end, words) {
+    const chosen = this.#preview ? this.#preview.chosen : this.chosen;
+    this.#show();
+    const { text } = this;
+    this.#preview = { start, before: text.slice(start, end), now: words, chosen };
+    this.#put(text.slice(0, start) + words + text.slice(end));
+    return this.range(start, start + words.length);
+  }
+
+  /** What stands there is shown again. */
+  endPreview() {
+    const { chosen } = this.#preview ?? {};
+    this.#show();
+    if (chosen && document.activeElement === this.#root) this.choose(chosen.start, chosen.end);
+  }
+
+  #show() {
+    if (!this.#preview) return;
+    const { text } = this;
+    this.#preview = null;
+    this.#put(text);
   }
 
   /** Puts text at the end; returns a Range over it. */
@@ -129,6 +233,7 @@ export class Editor {
   }
 
   #guard(event) {
+    this.endPreview();
     if (event.inputType.startsWith("format")) event.preventDefault();
     else if (event.inputType === "insertLineBreak") {
       event.preventDefault();
@@ -194,6 +299,44 @@ function makeLine(text) {
   if (text) line.textContent = text;
   else line.append(document.createElement("br"));
   return line;
+}
+
+/** Makes `text` of a line; a cursor in the words that stay stays. */
+function changeLine(line, text) {
+  const only = line.childNodes.length === 1 && line.firstChild.nodeType === Node.TEXT_NODE ? line.firstChild : null;
+  if (only && text) {
+    const { start, gone, come } = change(only.data, text);
+    only.replaceData(start, gone, text.slice(start, start + come));
+  } else line.replaceChildren(...makeLine(text).childNodes);
+}
+
+function simple(line) {
+  return [...line.childNodes].every((node) => node.nodeType === Node.TEXT_NODE);
+}
+
+function placeInLine(line, node, offset) {
+  if (!simple(line)) {
+    const before = document.createRange();
+    before.setStart(line, 0);
+    before.setEnd(node, offset);
+    return readLines(before.cloneContents()).join("\n").length;
+  }
+  const children = [...line.childNodes];
+  const count = node === line ? offset : children.indexOf(node);
+  const before = children.slice(0, count).reduce((sum, text) => sum + text.length, 0);
+  return node === line ? before : before + offset;
+}
+
+function pointInLine(line, place) {
+  const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+  let left = place;
+  let last = null;
+  while (walker.nextNode()) {
+    last = walker.currentNode;
+    if (left <= last.length) return [last, left];
+    left -= last.length;
+  }
+  return last ? [last, last.length] : [line, 0];
 }
 
 function lineText(line) {

@@ -26,10 +26,12 @@ export class Keeper {
   #there = 0; // blocks of the section when it was last saved
   #paused = false; // while the writer decides between two texts
   #closed = false;
+  #steps = Promise.resolve(); // the last step asked for; one after the other
 
   /**
-   * hooks: text() → what stands in the editor; append(text, event); adopt(section) replaces all; saved(state, sentence);
-   * stale(mine, theirs) → promise of "mine", "theirs" or "both"; changed(line) tells the section's new facts; gone().
+   * hooks: text() → what stands in the editor, null where the text is not open; append(text, event); adopt(section)
+   * replaces all; step(answer) does after `step`; saved(state, sentence); stale(mine, theirs) → promise of "mine",
+   * "theirs" or "both"; changed(line) tells the section's new facts; gone().
    */
   constructor(section, born, hooks) {
     this.id = section.id;
@@ -163,7 +165,7 @@ export class Keeper {
     this.#keep();
     this.#hooks.saved("refused", "Changed elsewhere; choose which text to keep.");
     this.#paused = true;
-    const mine = this.#hooks.text();
+    const mine = this.#hooks.text() ?? theirs.text;
     let choice;
     try {
       choice = await this.#hooks.stale({ text: mine, fields }, theirs, this.#typed);
@@ -185,6 +187,46 @@ export class Keeper {
       this.#typed = this.#typed || theirs.text !== mine;
       this.#hooks.adopt({ ...theirs, ...(this.#fields ?? {}), text: mine });
     }
+  }
+
+  // ------------------------------------------------------------------------------------ changes the server makes
+
+  /**
+   * Asks for a change of the text that the server makes, such as an undo, once all that was typed is saved. Resolves to its
+   * answer when the editor has the new text; null where there is none to be had now. A refusal is thrown.
+   */
+  step(verb, given) {
+    const stepping = this.#steps.then(() => this.#stepNow(verb, given));
+    this.#steps = stepping.catch(() => {});
+    return stepping;
+  }
+
+  async #stepNow(verb, given) {
+    await this.flush();
+    if (this.#pending() || this.#paused || this.#closed || this.#sending) return null;
+    const stepping = this.#step(verb, given);
+    this.#sending = stepping.then(() => {}, () => {}).finally(() => {
+      this.#sending = null;
+      this.#release();
+      if (this.#pending()) this.flush();
+    });
+    return stepping;
+  }
+
+  async #step(verb, given) {
+    const { seen } = this;
+    const answer = await ask(verb, { section_id: this.id, revision: this.revision, ...given });
+    this.revision = answer.section.revision;
+    this.#shifts.clear();
+    if (this.#typed) {
+      // What was typed while it was under way goes before it: the text as it was, with these words, is saved anew.
+      this.seen = seen < answer.seen ? seen : answer.seen;
+      return null;
+    }
+    this.seen = answer.seen;
+    this.#hooks.step(answer);
+    this.#hooks.changed(answer.section);
+    return answer;
   }
 
   // ---------------------------------------------------------------------------------------------- locked blocks
@@ -277,13 +319,14 @@ export class Keeper {
       }
       memory.remove(name);
       // Another data folder may have a section of the same number; the document's hour of birth tells them apart.
-      if (!left || left.born !== this.born || typeof left.text !== "string") continue;
-      if (left.text === section.text && !left.fields) continue;
+      if (!left || left.born !== this.born) continue;
+      const text = left.text ?? section.text; // null: only fields were changed, the text was not open
+      if (text === section.text && !left.fields) continue;
       this.revision = left.revision; // where that is not the newest, the server hands out both texts
       this.seen = left.seen;
-      this.#hooks.adopt({ ...section, ...(left.fields ?? {}), text: left.text });
+      this.#hooks.adopt({ ...section, ...(left.fields ?? {}), text });
       this.#fields = left.fields ?? null;
-      this.#typed = true;
+      this.#typed = text !== section.text;
       this.#keep();
       this.flush();
       return;

@@ -1,93 +1,112 @@
 // The list of documents and the outline of the open one. Draws what it is given and tells what was asked for.
 
-import { $, el, say, show } from "./dom.js";
+import { $, el, say } from "./dom.js";
+import { drawKeyed, keyOf } from "./keyed.js";
+import { STATUSES, nextStatus } from "./statuses.js";
 import { number, words } from "./words.js";
 
-const STATUS = { planned: ["○", "planned"], draft: ["◐", "draft"], done: ["●", "done"] };
+export const documentName = (card) => card.title || "Untitled document";
+export const sectionName = (section) => section.title || "Untitled section";
 
-/** Rebuilds a list and puts the focus back on what had it. */
-function redraw(list, items) {
-  const key = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  const scroll = list.scrollTop;
-  list.replaceChildren(...items);
-  list.scrollTop = scroll;
-  if (key) list.querySelector(`[data-key="${key}"]`)?.focus({ preventScroll: true });
+function setCurrent(node, current) {
+  if (current) node.setAttribute("aria-current", "true");
+  else node.removeAttribute("aria-current");
 }
 
-export function drawDocuments(cards, openId, { open, remove }) {
-  redraw(
-    $("documents"),
-    cards.map((card) => {
-      const current = card.id === openId;
-      const main = el(
-        "button",
-        { type: "button", class: "card", "aria-current": current ? "true" : null, onclick: () => open(card.id) },
-        el("span", { class: "name" }, card.title || "Untitled document"),
-        el("span", { class: "count" }, number(card.words)),
-        el("span", { class: "hidden" }, card.words === 1 ? " word" : " words"),
-      );
-      main.dataset.key = `document-${card.id}`;
-      return el("li", { class: current ? "current" : "" }, main, current ? tool("✕", `Delete the document “${card.title || "Untitled document"}”`, remove, "delete-document") : null);
-    }),
-  );
+/** menu(id, button): asks for what can be done with a document. */
+export function drawDocuments(cards, openId, { open, menu }) {
+  drawKeyed($("documents"), cards, {
+    make: ({ id }) =>
+      el(
+        "li",
+        {},
+        el(
+          "button",
+          { type: "button", class: "card", onclick: () => open(id) },
+          el("span", { class: "name" }),
+          el("span", { class: "count" }),
+          el("span", { class: "hidden" }),
+        ),
+        moreButton((button) => menu(id, button)),
+      ),
+    update(line, card) {
+      const [main, more] = line.children;
+      const [name, count, unit] = main.children;
+      setCurrent(main, card.id === openId);
+      say(name, documentName(card));
+      say(count, number(card.words));
+      say(unit, card.words === 1 ? " word" : " words");
+      more.setAttribute("aria-label", `More for the document “${documentName(card)}”`);
+    },
+  });
 }
 
-export function drawOutline(outline, openId, writingId, { open, move, remove }) {
-  show($("outline-group"), Boolean(outline));
-  if (!outline) return;
-  const last = outline.sections.length - 1;
-  redraw(
-    $("outline"),
-    outline.sections.map((section, index) => {
-      const current = section.id === openId;
-      const name = section.title || "Untitled section";
-      const [glyph, status] = STATUS[section.status];
-      const part = Math.min(1, section.words / section.target_words);
-      const filled = el("span", { class: "filled", "aria-hidden": "true" });
-      filled.style.setProperty("--part", part.toFixed(3));
-      const main = el(
-        "button",
-        {
-          type: "button",
-          class: "row",
-          "aria-current": current ? "true" : null,
-          onclick: () => open(section.id),
-          onkeydown: (event) => {
-            if (event.altKey && event.key === "ArrowUp" && index > 0) move(section, index - 1);
-            else if (event.altKey && event.key === "ArrowDown" && index < last) move(section, index + 1);
-            else if (event.key === "Delete") remove(section);
-            else if (!event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-              const rows = [...$("outline").querySelectorAll(".row")];
-              rows[index + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
-            } else return;
-            event.preventDefault();
-          },
-        },
-        el("span", { class: `status ${section.status}`, "aria-hidden": "true" }, glyph),
-        el("span", { class: "name" }, name),
-        el("span", { class: "count" }, `${number(section.words)}/${number(section.target_words)}`),
-        el("span", { class: "hidden" }, ` words, ${section.id === writingId ? "being written" : status}`),
-        filled,
-      );
-      main.dataset.key = `section-${section.id}`;
-      const item = el("li", { class: [current && "current", section.id === writingId && "writing"].filter(Boolean).join(" ") }, main);
-      if (current) {
-        const tools = el("span", { class: "tools" });
-        if (index > 0) tools.append(tool("↑", `Move “${name}” up`, () => move(section, index - 1), "up"));
-        if (index < last) tools.append(tool("↓", `Move “${name}” down`, () => move(section, index + 1), "down"));
-        tools.append(tool("✕", `Delete the section “${name}”`, () => remove(section), "delete-section"));
-        item.append(tools);
-      }
-      return item;
-    }),
-  );
-  const sum = outline.sections.reduce((all, section) => all + section.words, 0);
-  const target = outline.sections.reduce((all, section) => all + section.target_words, 0);
-  say($("outline-sum"), outline.sections.length ? `${number(sum)} of ${words(target)}` : "No sections yet.");
+/** cycle(id): the next status is asked for. menu(id, button): what can be done with a section. */
+export function drawOutline(outline, openId, writing, { open, cycle, menu }) {
+  drawKeyed($("outline"), outline.sections, {
+    make: ({ id }) =>
+      el(
+        "li",
+        {},
+        statusButton(() => cycle(id)),
+        el(
+          "button",
+          { type: "button", class: "row", onclick: () => open(id) },
+          el("span", { class: "name" }),
+          el("span", { class: "count" }),
+          el("span", { class: "hidden" }),
+          el("span", { class: "filled", "aria-hidden": "true" }),
+        ),
+        moreButton((button) => menu(id, button)),
+      ),
+    update(line, section) {
+      const [status, main, more] = line.children;
+      const [name, count, about, filled] = main.children;
+      const called = sectionName(section);
+      const beingWritten = writing.has(section.id);
+      line.className = beingWritten ? "writing" : "";
+      drawStatus(status, section);
+      setCurrent(main, section.id === openId);
+      say(name, called);
+      say(count, `${number(section.words)}/${number(section.target_words)}`);
+      say(about, ` words, ${beingWritten ? "being written" : section.status}`);
+      filled.style.setProperty("--part", Math.min(1, section.words / section.target_words).toFixed(3));
+      more.setAttribute("aria-label", `More for the section “${called}”`);
+    },
+  });
+  say($("outline-sum"), sum(outline));
 }
 
-function tool(sign, name, action, key) {
-  const made = el("button", { type: "button", class: "tool", title: name, "aria-label": name, onclick: action }, sign);
-  made.dataset.key = key;
-  return made;
+/** 3,400 of 12,000 words. */
+export function sum(outline) {
+  const count = (name) => outline.sections.reduce((all, section) => all + section[name], 0);
+  return outline.sections.length ? `${number(count("words"))} of ${words(count("target_words"))}` : "No sections yet.";
+}
+
+export function statusButton(cycle) {
+  return el("button", { type: "button", class: "status", onclick: cycle });
+}
+
+export function drawStatus(button, section) {
+  const name = STATUSES[section.status];
+  button.dataset.status = section.status;
+  const next = STATUSES[nextStatus(section.status)].toLowerCase();
+  const label = `Status of “${sectionName(section)}”: ${name.toLowerCase()}`;
+  if (button.getAttribute("aria-label") === label) return;
+  button.setAttribute("aria-label", label);
+  button.title = `${name}; click for ${next}`;
+}
+
+/** The button of a line's menu. */
+export function moreButton(action) {
+  const button = el("button", { type: "button", class: "tool more", "aria-haspopup": "menu", "aria-expanded": "false" }, "⋯");
+  button.addEventListener("click", () => action(button));
+  return button;
+}
+
+/** The main buttons of a list's lines, as the arrow keys go through them: from the one that has the focus. */
+export function stepThrough(list, step) {
+  const rows = [...$(list).children].map((line) => line.querySelector(".row, .card"));
+  const at = rows.findIndex((row) => keyOf(row) === keyOf(document.activeElement));
+  rows[at + step]?.focus();
 }

@@ -22,3 +22,19 @@ export function duration(seconds) {
   if (seconds < 100) return `${Math.round(seconds)} s`;
   return `${Math.round(seconds / 60)} min`;
 }
+
+/** 1st, 2nd, 3rd, 4th. */
+export function ordinal(value) {
+  const last = value % 100 > 10 && value % 100 < 14 ? 0 : value % 10;
+  return `${value}${["th", "st", "nd", "rd"][last] ?? "th"}`;
+}
+
+/** An ISO time as people say it: the hour today, else the day and the hour. */
+export function hour(iso) {
+  const at = new Date(iso);
+  const time = at.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const now = new Date();
+  if (at.toDateString() === now.toDateString()) return time;
+  const year = at.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+  return `${at.toLocaleDateString("en", { day: "numeric", month: "short", ...year })}, ${time}`;
+}

@@ -98,6 +98,69 @@ class Request:
     first_block: int = 0
 
 
+MOST_CANDIDATES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a passage: text that is kept as it is, or a hole (text None) that is to be filled.
+
+    words  of a hole: about how many words it is to have; 0: as long as `was`.
+    was    of a hole: what stood there. White space around it stays. Empty where nothing stood there.
+    """
+
+    text: str | None
+    words: int = 0
+    was: str = ""
+
+    def __post_init__(self) -> None:
+        if self.text is not None and (self.words or self.was):
+            raise InvalidSetting("A piece that is kept has no number of words and nothing that stood there.")
+        if self.text is None and (self.words < 0 or not (self.words or self.was.strip())):
+            raise InvalidSetting("A hole needs the number of words it is to have, or the words that stood there.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One job: other words for the holes of a passage. Everything else stays, character by character.
+
+    job          identifies the job in every event.
+    system, user what the model is told, as in Request.
+    before       the text to the left of the passage: the beginning of the model's answer.
+    pieces       the passage, with one hole at least.
+    after        the text to the right of it. May be empty.
+    dial, seed   settings; every candidate has a seed of its own, derived from this one.
+    candidates   wanted, 1 … MOST_CANDIDATES: different from each other and from what stood there.
+    strength     share of a hole's tokens that are masked, in (0, 1]. Below 1 the others stay visible, and each hole
+                 keeps its number of tokens.
+    weakest      the words that are masked are the least likely ones under the causal reading, not any. Without effect
+                 where there is no such reading.
+    """
+
+    job: str
+    system: str
+    user: str
+    before: str
+    pieces: tuple[Piece, ...]
+    after: str
+    dial: Dial
+    seed: int
+    candidates: int
+    strength: float = 1.0
+    weakest: bool = False
+
+    def __post_init__(self) -> None:
+        holes = [piece for piece in self.pieces if piece.text is None]
+        if not holes:
+            raise InvalidSetting("The passage has no hole; say which of its words are to be replaced.")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise InvalidSetting(f"{self.candidates} candidates are not possible; choose 1 to {MOST_CANDIDATES}.")
+        if not 0.0 < self.strength <= 1.0:
+            raise InvalidSetting(f"A strength of {self.strength} is not possible; choose a value above 0, at most 1.")
+        if self.strength < 1.0 and not all(hole.was.strip() for hole in holes):
+            raise InvalidSetting("Only words that stand there can be rewritten in part; choose a strength of 1.")
+
+
 # ---------------------------------------------------------------------------------------------------------- events
 
 
@@ -226,6 +289,36 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to fill the holes of a passage.
+
+    texts     one for each hole, in order.
+    nll       nats per token of the holes and of what is kept to the right of them (32 tokens at most), under the causal
+              reading of the weights; None where there is none.
+    sureness  of the tokens in the holes, 0 … 1: their probability under the causal reading; where there is none, under
+              the law that they were drawn from.
+    """
+
+    texts: tuple[str, ...]
+    nll: float | None
+    sureness: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The job is done: the candidates, best first; at least one, and fewer than wanted where the model found no more.
+
+    nfe      network forwards, those that read the text before the first hole not counted.
+    seconds  reading included.
+    """
+
+    job: str
+    candidates: tuple[Candidate, ...]
+    nfe: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The job was stopped between two denoising steps; every locked block stays."""
 
@@ -240,5 +333,5 @@ class Failed:
     sentence: str
 
 
-JobEvent = Reading | BlockStep | BlockLocked | Finished | Stopped | Failed
+JobEvent = Reading | BlockStep | BlockLocked | Finished | Filled | Stopped | Failed
 Event = Preparing | Ready | JobEvent

@@ -122,6 +122,24 @@ class BlockCache:
         copy.padding = None if self.padding is None else self.padding[index]
         return copy
 
+    def choose(self, rows: Tensor, since: int) -> None:
+        """The given rows [B] go on, some of them more than once. All rows are alike before position `since`."""
+        for layer in self.layers:
+            layer[:, :, :, since : self.size] = layer[:, rows, :, since : self.size]
+        self.tokens[:, since : self.decided] = self.tokens[rows, since : self.decided]
+
+    def beginning(self, position: int) -> Self:
+        """A copy of the tokens before `position`, which have been read, and as large as if no others had been."""
+        if not 0 <= position <= self.size:
+            raise ValueError(f"Cannot begin with {position} tokens: the cache has read {self.size}.")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.size, copy.pending = position, 0
+        copy.capacity = max(GROWTH, -(-position // GROWTH) * GROWTH)
+        copy.layers = [layer[..., : copy.capacity, :].clone() for layer in self.layers]
+        copy.tokens = self.tokens[:, : copy.capacity].clone()
+        return copy
+
 
 class Denoiser(Protocol):
     """A network that denoises blocks, given a cache of what was committed."""

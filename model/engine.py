@@ -1,14 +1,15 @@
-"""The engine of one model: opens it, measures it, and answers a Request with events.
+"""The engine of one model: opens it, measures it, and answers a Request or a Fill with events.
 
-Joins tokenizer, network and sampler; decides where blocks end and how a wanted length is met. Knows nothing of
-documents, processes or the page.
+Joins tokenizer, network and sampler; decides where blocks end and how a wanted length is met. Remembers what the last
+job has read: the next one reads on from where both begin to differ. Knows nothing of documents, processes or the page.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,8 @@ from model.contract import (
     BlockLocked,
     BlockStep,
     Failed,
+    Fill,
+    Filled,
     Finished,
     JobEvent,
     Preparing,
@@ -29,9 +32,12 @@ from model.contract import (
     Request,
     Slot,
 )
-from model.denoiser import Denoiser
-from model.ending import Target, last_word, target_of, words_of
+from model.denoiser import BlockCache, Denoiser
+from model.drawing import Kinds
+from model.ending import Target, target_of, words_of
+from model.filling import Filling
 from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
+from model.passage import lay_out
 from model.sampler import BlockSampler, Draws, Pictures, Step
 from model.speed import measure
 from model.tokenizer import TextStream, TextTokenizer, UnusableTokenizer
@@ -45,10 +51,12 @@ class ModelUnavailable(Exception):
 
 
 class Engine:
-    """One model in memory. `write` may be left at any event; the engine then takes the next request."""
+    """One model in memory. A job may be left at any event; the engine then takes the next request."""
 
     def __init__(self, network: Denoiser, tokenizer: TextTokenizer, ready: Ready) -> None:
         self._network, self._tokenizer = network, tokenizer
+        self._last: BlockCache | None = None  # what the last job has read
+        self._kinds: Kinds | None = None  # takes a moment, and only a Fill needs it
         self.ready = ready
 
     @classmethod
@@ -97,6 +105,7 @@ class Engine:
 
     def write(self, request: Request) -> Iterator[JobEvent]:
         """The events of one job. Between two of them at most one network forward passes."""
+        began = time.perf_counter()
         prompt, facts = self._prompt(request), self._network.facts
         if len(prompt) >= facts.context and not facts.slides:
             yield Failed(
@@ -104,7 +113,44 @@ class Engine:
             )
             return
         with torch.inference_mode():
-            yield from _Job(self._network, self._tokenizer, request).events(prompt)
+            sampler = BlockSampler(self._network, request.dial, may_end=target_of(request) is None)
+            yield from self._reading(request.job, sampler, prompt)
+            yield from _Job(sampler, self._tokenizer, request, began).events()
+
+    def fill(self, request: Fill) -> Iterator[JobEvent]:
+        """The events of one job. Between two of them at most one network forward passes."""
+        began = time.perf_counter()
+        passage, facts = lay_out(request, self._tokenizer), self._network.facts
+        prompt = [*self._tokenizer.prompt(request.system, request.user), *passage.left]
+        if len(prompt) + passage.reach > facts.context and not facts.slides:
+            yield Failed(
+                request.job, "The passage and the text before it are longer than the model can read; choose less of it."
+            )
+            return
+        with torch.inference_mode():
+            sampler = BlockSampler(self._network, replace(request.dial, block_size=1, steps=1, rule="verified"))
+            yield from self._reading(request.job, sampler, prompt)
+            self._kinds = self._kinds or Kinds(self._tokenizer, facts, sampler.cache.tokens.device)
+            filling = Filling(self._network, self._tokenizer, self._kinds, request, passage, sampler.cache)
+            for shown in filling.steps():
+                slots = slots_of(shown.tokens, shown.sureness, self._tokenizer, facts.mask)
+                decided = sum(slot.text is not None for slot in slots)
+                yield BlockStep(request.job, 0, slots, filling.nfe, decided, time.perf_counter() - began)
+        if filling.candidates:
+            yield Filled(request.job, filling.candidates, filling.nfe, time.perf_counter() - began)
+        else:
+            yield Failed(request.job, "The model found no other words here; try once more, or choose a longer passage.")
+
+    def _reading(self, job: str, sampler: BlockSampler, prompt: list[int]) -> Iterator[Reading]:
+        """Reads a prompt into the sampler's cache; what the last job has read of it is taken over."""
+        known = 0
+        if self._last is not None and not self._network.facts.slides:
+            known = common(self._last.tokens[0, : self._last.size].tolist(), prompt[:-1])
+            sampler.cache = self._last.beginning(known)
+        self._last = sampler.cache
+        yield Reading(job, known, len(prompt))
+        for done in sampler.read(torch.tensor([prompt[known:]], device=sampler.cache.tokens.device)):
+            yield Reading(job, known + done, len(prompt))
 
     def _prompt(self, request: Request) -> list[int]:
         """White space at the end of what a writer left is not read: a model that finds an empty line there takes the
@@ -114,26 +160,22 @@ class Engine:
 
 
 class _Job:
-    """One text on its way: counts, and the steps from reading the prompt to the last block."""
+    """One text on its way: counts, and the steps from the first block to the last."""
 
-    def __init__(self, network: Denoiser, tokenizer: TextTokenizer, request: Request) -> None:
+    def __init__(self, sampler: BlockSampler, tokenizer: TextTokenizer, request: Request, began: float) -> None:
+        """sampler: has read the prompt. began: time.perf_counter() at the beginning of the job."""
         self._request, self._tokenizer = request, tokenizer
         self._target: Target | None = target_of(request)
-        self._sampler = BlockSampler(network, request.dial, may_end=self._target is None)
-        self._facts = network.facts
+        self._sampler, self._facts = sampler, sampler.denoiser.facts
         self._stream = TextStream(tokenizer)
         self._text = request.so_far
         self._at_a_start = not request.first_block and not request.so_far[-1:].strip()
         self._block = request.first_block
         self._tokens = self._words = self._nfe = 0
-        self._began = time.perf_counter()
+        self._began = began
         self._first_block_seconds = 0.0
 
-    def events(self, prompt: list[int]) -> Iterator[JobEvent]:
-        job = self._request.job
-        yield Reading(job, 0, len(prompt))
-        for done in self._sampler.read(torch.tensor([prompt], device=self._sampler.cache.tokens.device)):
-            yield Reading(job, done, len(prompt))
+    def events(self) -> Iterator[JobEvent]:
         reason: Reason | None = None
         while reason is None:
             room = self._room()
@@ -144,7 +186,7 @@ class _Job:
             else:
                 reason = yield from self._next_block(min(self._request.dial.block_size, room))
         yield Finished(
-            job=job,
+            job=self._request.job,
             reason=reason,
             tokens=self._tokens,
             words=self._words,
@@ -171,7 +213,7 @@ class _Job:
 
     def _near_the_end(self, target: Target) -> bool:
         """A block has at most as many words as tokens."""
-        return target.wanted - self._words <= LAST_WORDS + self._request.dial.block_size
+        return target.least - self._words <= LAST_WORDS + self._request.dial.block_size
 
     def _end(self, target: Target, room: int) -> Generator[JobEvent, None, Reason]:
         """The last sentences: tried several times, the best cut is locked in."""
@@ -205,7 +247,7 @@ class _Job:
             text = text.lstrip()  # the white space is there already
             self._at_a_start = not text
         self._words += words_of(self._text, [text])
-        self._text = last_word(self._text) + text
+        self._text += text
         self._tokens += len(tokens)
         self._first_block_seconds = self._first_block_seconds or self._seconds()
         self._block += 1
@@ -243,12 +285,22 @@ class _Job:
         )
 
     def _slots(self, tokens: list[int], confidence: list[float], size: int) -> tuple[Slot, ...]:
-        mask = self._facts.mask
-        shown = [
-            Slot(None, 0.0) if token == mask else Slot(self._tokenizer.piece(token), sure)
-            for token, sure in zip(tokens, confidence, strict=True)
-        ]
+        shown = slots_of(tokens, confidence, self._tokenizer, self._facts.mask)
         return (*shown, *[Slot(None, 0.0)] * (size - len(shown)))
+
+
+def slots_of(tokens: list[int], confidence: list[float], tokenizer: TextTokenizer, mask: int) -> tuple[Slot, ...]:
+    """A picture of some slots."""
+    return tuple(
+        Slot(None, 0.0) if token == mask else Slot(tokenizer.piece(token), sure)
+        for token, sure in zip(tokens, confidence, strict=True)
+    )
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """With how many tokens both begin."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def block_seed(seed: int, block: int) -> int:

@@ -64,11 +64,13 @@ class Pictures:
 class Block:
     """A finished block: tokens and their nll [B, n], nats under the causal reading, nan where there is none.
 
-    n < L' if all texts ended, or where a block of the network's own ends.
+    n < L' if all texts ended, or where a block of the network's own ends. watched [B, n, W]: nll that each of the
+    sampler's watched tokens would have had in each slot.
     """
 
     tokens: Tensor
     nll: Tensor
+    watched: Tensor
 
 
 class Draws:
@@ -119,6 +121,7 @@ class BlockSampler:
 
     cache  what is committed; `cache.decided` tokens are the text so far.
     nfe    network forwards so far, those that read the prompt not counted.
+    watched  tokens [W] whose nll is told of every slot, whether or not they are drawn.
     cycles, proposed, kept  under "verified": verifying forwards, tokens proposed to them, and those that took a slot.
     """
 
@@ -126,6 +129,7 @@ class BlockSampler:
         self.denoiser, self.dial, self.may_end = denoiser, dial, may_end
         self.cache: BlockCache = denoiser.new_cache(batch)
         self.nfe = self.cycles = self.proposed = self.kept = 0
+        self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
 
     def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:
@@ -151,7 +155,7 @@ class BlockSampler:
     def fork(self, rows: Tensor) -> BlockSampler:
         """A sampler that goes on from here with copies of the given rows; nfe starts at 0."""
         twin = BlockSampler(self.denoiser, self.dial, batch=0, may_end=self.may_end)
-        twin.cache = self.cache.rows(rows)
+        twin.cache, twin.watched = self.cache.rows(rows), self.watched
         twin._ahead = None if self._ahead is None else self._ahead[rows]
         return twin
 
@@ -197,12 +201,12 @@ class BlockSampler:
             self.cache.decide(token)
             chosen = torch.cat([proposed[:, :n], token[:, None]], dim=1)
             tokens[:, filled : filled + n + 1] = chosen
-            nll[:, filled : filled + n + 1] = _nll(logits[:, : n + 1], chosen)
+            nll[:, filled : filled + n + 1] = self._nll(logits[:, : n + 1], chosen)
             for slot, law in enumerate(p):
                 confidence[:, filled + slot] = law.prob_of(chosen[:, slot])
             filled += n + 1
             yield Step(tokens.clone(), confidence.clone())
-        return Block(tokens[:, :filled], nll[:, :filled])
+        return _block(tokens[:, :filled], nll[:, :filled])
 
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor, filled: int
@@ -266,8 +270,25 @@ class BlockSampler:
                 self.nfe += 1
             self._take(0, self._ahead, draws, tokens, nll, confidence)
         block, sure = tokens[:, first:], confidence[:, first:]  # views: what is unmasked here shows in the picture
-        masked = torch.ones_like(block, dtype=torch.bool)
-        quantiles = draws.uniform(size - first).to(block.device)  # one a slot, whatever a neighbour's slots need
+        for _ in self.unmask(block, sure, torch.ones_like(block, dtype=torch.bool), draws):
+            yield Step(tokens.clone(), confidence.clone())
+        read = self.cache.size
+        after = self.denoiser.commit(block, self.cache)
+        self.nfe += self.cache.size > read and not self.denoiser.facts.rereads  # else there was nothing to compute
+        if first:
+            nll[:, 1:] = self._nll(after[:, :-1], block)
+            self._ahead = after[:, -1]
+        else:
+            nll.fill_(torch.nan)
+        yield Step(tokens.clone(), confidence.clone())
+        return _block(tokens, nll)
+
+    def unmask(self, block: Tensor, sure: Tensor, masked: Tensor, draws: Draws) -> Iterator[None]:
+        """Denoises a block [B, n] that follows the text, by the dial's rule: the masked slots [B, n] get their tokens,
+        the others are visible and stay. Yields after each forward; the cache stays. sure [B, n]: the tokens' chances.
+        """
+        masked = masked.clone()
+        quantiles = draws.uniform(block.shape[1]).to(block.device)  # one a slot, whatever a neighbour's slots need
         for step in range(self.dial.steps):
             if not bool(masked.any()):
                 break
@@ -277,17 +298,7 @@ class BlockSampler:
             chosen = self._choose(slots.sureness, masked, self.dial.steps - step, draws)
             self._unmask(block, sure, chosen, slots, quantiles)
             masked &= ~chosen
-            yield Step(tokens.clone(), confidence.clone())
-        read = self.cache.size
-        after = self.denoiser.commit(block, self.cache)
-        self.nfe += self.cache.size > read and not self.denoiser.facts.rereads  # else there was nothing to compute
-        if first:
-            nll[:, 1:] = _nll(after[:, :-1], block)
-            self._ahead = after[:, -1]
-        else:
-            nll.fill_(torch.nan)
-        yield Step(tokens.clone(), confidence.clone())
-        return Block(tokens, nll)
+            yield
 
     def _choose(self, sureness: Tensor, masked: Tensor, steps_left: int, draws: Draws) -> Tensor:
         count = unmasking.share(int(masked.sum(-1).max()), steps_left)
@@ -317,14 +328,15 @@ class BlockSampler:
     def _open_block(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
         batch, device = self.cache.batch, self.cache.tokens.device
         tokens = torch.full((batch, size), self.denoiser.facts.mask, dtype=torch.long, device=device)
-        return tokens, torch.zeros(batch, size, device=device), torch.zeros(batch, size, device=device)
+        nll = torch.zeros(batch, size, 1 + len(self.watched), device=device)
+        return tokens, nll, torch.zeros(batch, size, device=device)
 
     def _take(self, slot: int, logits: Tensor, draws: Draws, tokens: Tensor, nll: Tensor, confidence: Tensor) -> None:
         """Decides one slot from the causal logits [B, V]."""
         law = self._law(logits)
         token = law.draw(draws.uniform().to(tokens.device))
         self.cache.decide(token)
-        tokens[:, slot], nll[:, slot], confidence[:, slot] = token, _nll(logits, token), law.prob_of(token)
+        tokens[:, slot], nll[:, slot], confidence[:, slot] = token, self._nll(logits, token), law.prob_of(token)
 
     def _law(self, logits: Tensor) -> Candidates:
         return candidates(self._forbid(logits), self.dial.temperature, self.dial.nucleus)
@@ -338,10 +350,15 @@ class BlockSampler:
             logits[..., barred] = -torch.inf
         return logits
 
+    def _nll(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """−log p under logits [..., V] of tokens [...], then of the watched ones: [..., 1 + W], in nats."""
+        ids = torch.cat([tokens.unsqueeze(-1), self.watched.expand(*tokens.shape, -1)], dim=-1)
+        return torch.logsumexp(logits, dim=-1, keepdim=True) - logits.gather(-1, ids)
+
     def _all_ended(self, tokens: Tensor) -> bool:
         return bool((tokens == self.denoiser.facts.end).any(-1).all())
 
 
-def _nll(logits: Tensor, tokens: Tensor) -> Tensor:
-    """−log p of tokens [...] under logits [..., V], in nats."""
-    return torch.logsumexp(logits, dim=-1) - logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+def _block(tokens: Tensor, nll: Tensor) -> Block:
+    """From the nll [B, n, 1 + W] of the tokens and of the watched ones."""
+    return Block(tokens, nll[..., 0], nll[..., 1:])

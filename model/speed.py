@@ -44,7 +44,7 @@ def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> tuple
             one.dial = stop.dial
             rows = tries_side_by_side(denoiser.facts)
             several = reader.fork(torch.zeros(rows, dtype=torch.long))
-            several.dial = ending_dial(stop.dial)
+            several.dial = ending_dial(stop.dial, denoiser.facts)
             seconds, _ = _cost(one, 1)
             forward, tokens = _cost(several, rows)
             speeds.append(StopSpeed(stop.name, seconds, forward / tokens * ENDING_TOKENS))

@@ -22,6 +22,11 @@ def need_browser(arguments: Sequence[str]) -> bool:
     return not named or any("browser" in name or (ROOT / name).is_dir() for name in named)
 
 
+def side_by_side(arguments: Sequence[str]) -> list[str]:
+    """Options with which the whole suite runs in two processes, a file in one of them; a part of it needs no second."""
+    return [] if arguments else ["-n", "2", "--dist", "loadfile"]
+
+
 def main(arguments: Sequence[str]) -> NoReturn:
     """Ends with pytest's exit code."""
     enter("requirements-dev.txt", ["-m", "tests", *arguments])
@@ -31,7 +36,10 @@ def main(arguments: Sequence[str]) -> NoReturn:
         except NoChromium as problem:
             sys.exit(str(problem))
     os.chdir(ROOT)
-    go_on_with([sys.executable, "-m", "pytest", *arguments])
+    options = side_by_side(arguments)
+    if options:
+        os.environ["OMP_NUM_THREADS"] = "1"  # each process has a core to itself
+    go_on_with([sys.executable, "-m", "pytest", *options, *arguments])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from app.draft import count_words
 from app.launch import served, usable_port
 from app.session import Session
 from app.settings import parse
-from model.ending import closes_sentence
+from app.visitors import OWN
+from model.sentences import closes_sentence
 
 BRIEFS = (
     "A lighthouse keeper counts the ships that do not come.",
@@ -96,7 +97,8 @@ class Memory:
 def desk(folder: Path) -> Iterator[Session]:
     """The desk with its page, as run.py opens it."""
     settings = parse(["--data-dir", str(folder), "--no-browser", "--port", "0"])
-    with opened(settings) as session, served(session, settings.host, usable_port(settings.host, 0)):
+    with opened(settings) as visitors, served(visitors, settings, usable_port(settings.host, 0)):
+        session = visitors.session(OWN)
         yield session
 
 

@@ -12,8 +12,10 @@ open, break. So a test decides what happens when, and never has to sleep.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +31,10 @@ from model.catalog import SMOLLM2
 from model.contract import (
     BlockLocked,
     BlockStep,
+    Candidate,
     Failed,
+    Fill,
+    Filled,
     Finished,
     JobEvent,
     Preparing,
@@ -53,6 +58,9 @@ SECONDS_PER_FORWARD = 0.02
 ENDING_TOKENS, ENDING_SECONDS = 40, 0.8
 """Claimed, too."""
 
+FILL_FORWARDS = 12
+"""Claimed for every passage that is filled."""
+
 READ_AT_ONCE = 256
 
 REPEAT_SECONDS = 0.005
@@ -63,7 +71,7 @@ REPEAT_SECONDS = 0.005
 class Lines:
     """What stands in the script.
 
-    hold          (block, step): stay at that picture and at every later one.
+    hold          (block, step): stay at that picture and at every later one. A passage that is filled is block 0.
     hold_opening  do not get ready.
     unavailable   refuse to open, with this sentence.
     break_opening, break_block  raise an unexpected error when opening, when beginning this block.
@@ -202,6 +210,26 @@ class ScriptedEngine:
             blocks=block - request.first_block,
         )
 
+    def fill(self, request: Fill) -> Iterator[JobEvent]:
+        """Half of the first candidate, all of it, and then all of them."""
+        job, lines = request.job, self._script.read()
+        total = len((request.system + request.user + request.before).split())
+        yield Reading(job, total, total)
+        if lines.fail_block == 0:
+            yield Failed(job, "The scripted engine was told to fail here; tell it something else.")
+            return
+        if lines.break_block == 0:
+            raise RuntimeError("the scripted engine was told to break here")
+        candidates = fillings(request, lines.words)
+        texts = [word for text in candidates[0].texts for word in re.findall(r"\s*\S+", text)]
+        for number, shown in enumerate((len(texts) // 2, len(texts)), 1):
+            slots = tuple(Slot(text, 0.5) if at < shown else Slot(None, 0.0) for at, text in enumerate(texts))
+            step = BlockStep(job, 0, slots, nfe=number, tokens=shown, seconds=number * SECONDS_PER_FORWARD)
+            yield step
+            while self._holds(0, number):
+                yield step
+        yield Filled(job, candidates, nfe=FILL_FORWARDS, seconds=FILL_FORWARDS * SECONDS_PER_FORWARD)
+
     def _holds(self, block: int, step: int) -> bool:
         """Waits as long as the script's pace says; whether the same picture is to come again."""
         lines = self._script.read()
@@ -244,6 +272,43 @@ def whole_text(request: Request, words: tuple[str, ...] = WORDS) -> str:
     assert request.words is not None
     texts = [word_at(request, place, words) for place in range(request.words)]
     return "".join(texts).rstrip(".") + "."
+
+
+def fillings(request: Fill, words: tuple[str, ...] = WORDS) -> tuple[Candidate, ...]:
+    """The candidates of a request: as many as it wants, all different, as long as what stood there or as it says."""
+    found: dict[tuple[str, ...], Candidate] = {}
+    stood_there = tuple(piece.was for piece in request.pieces if piece.text is None)
+    for number in range(10 * request.candidates):
+        texts = tuple(
+            _filling(request, at, random.Random(f"{request.seed}/{number}/{at}"), words)
+            for at, piece in enumerate(request.pieces)
+            if piece.text is None
+        )
+        if texts != stood_there and texts not in found:
+            tokens = sum(len(text.split()) for text in texts)
+            found[texts] = Candidate(texts, nll=1.0 + len(found) / 8, sureness=(0.5,) * tokens)
+        if len(found) == request.candidates:
+            break
+    return tuple(found.values())
+
+
+def _filling(request: Fill, at: int, chance: random.Random, words: tuple[str, ...]) -> str:
+    """Other words for the hole at a place of the passage; below full strength only some of them are others."""
+    hole = request.pieces[at]
+    left = request.before + "".join(piece.text or piece.was for piece in request.pieces[:at])
+    right = "".join(piece.text or piece.was for piece in request.pieces[at + 1 :]) + request.after
+    was = hole.was.split()
+    new = [chance.choice(words) for _ in range(hole.words or len(was))]
+    if request.strength < 1.0:
+        others = chance.sample(range(len(was)), math.ceil(request.strength * len(was)))
+        new = [word if place in others else was[place] for place, word in enumerate(new)]
+    if hole.was:
+        lead, trail = hole.was[: -len(hole.was.lstrip())], hole.was[len(hole.was.rstrip()) :]
+        begins = was[0][:1].isupper()
+        return lead + " ".join([new[0].capitalize() if begins else new[0], *new[1:]]) + trail
+    lead = " " if left and not left[-1].isspace() else ""
+    trail = " " if right and not right[0].isspace() else ""
+    return f"{lead}{' '.join(new).capitalize()}.{trail}"
 
 
 def write_tokenizer(folder: Path) -> Path:

@@ -22,34 +22,115 @@ ARROWS: dict[str, set[str]] = {
     "app.environment": set(),
     "app.settings": {"model.catalog"},
     "app.launch": {
-        "app.desk", "app.page", "app.progress", "app.session", "app.settings", "app.stopping", "app.store",
-        "app.worker",
+        "app.desk", "app.events", "app.page", "app.press", "app.progress", "app.settings", "app.stopping", "app.store",
+        "app.visitors", "app.worker",
     },
     "app.terminal": {
-        "app.desk", "app.progress", "app.session", "app.settings", "app.stopping", "app.store", "app.worker",
-        "app.draft",
+        "app.desk", "app.progress", "app.session", "app.settings", "app.stopping", "app.store", "app.visitors",
+        "app.worker", "app.draft",
     },
-    "app.desk": {"app.session", "app.settings", "app.store", "app.worker"},
+    "app.desk": {"app.press", "app.settings", "app.visitors", "app.worker"},
     "app.stopping": set(),
     "app.progress": set(),
-    # page -> session -> {store, worker, prompt, draft}
+    # page -> verbs -> session -> {store, press -> worker, tasks -> {prompt, passages, draft}}
     "app.page": {
-        "app.session", "app.verbs", "app.guard", "app.export",
+        "app.doorkeeper", "app.guard", "app.session", "app.transfer_routes", "app.verbs", "app.verbs.shapes",
+        "app.visitors",
         "app.store", "model.contract", "model.catalog",  # only the names of their errors
     },
-    "app.verbs": {"app.session", "app.draft", "app.render", "model.contract", "model.catalog"},
     "app.guard": set(),
-    "app.render": {"app.draft"},
-    "app.export": {"app.draft"},
-    "app.session": {
-        "app.store", "app.worker", "app.prompt", "app.draft", "app.dialing", "app.events",
-        "app.records", "app.running", "model.contract", "model.catalog",
+    "app.doorkeeper": {"app.visitors"},
+    "app.visitors": {"app.press", "app.session", "app.store"},
+    "app.verbs": {
+        "app.session", "app.verbs.documents", "app.verbs.fields", "app.verbs.finding", "app.verbs.history",
+        "app.verbs.writing",
     },
+    "app.verbs.documents": {
+        "app.draft", "app.render", "app.session", "app.verbs.dial", "app.verbs.fields", "app.verbs.shapes",
+    },
+    "app.verbs.finding": {"app.session", "app.verbs.fields", "app.verbs.shapes"},
+    "app.verbs.history": {"app.draft", "app.events", "app.session", "app.verbs.fields", "app.verbs.shapes"},
+    "app.verbs.writing": {"app.passages", "app.session", "app.verbs.dial", "app.verbs.fields", "app.verbs.shapes"},
+    "app.verbs.dial": {"app.session", "app.verbs.fields", "model.contract"},
+    "app.verbs.shapes": {
+        "app.draft", "app.events", "app.prompt", "app.session", "app.store", "app.verbs.fields", "model.catalog",
+        "model.contract",
+    },
+    "app.verbs.fields": set(),
+    "app.session": {
+        "app.dialing", "app.draft", "app.events", "app.passages", "app.press", "app.prompt", "app.records",
+        "app.revising", "app.store", "app.task", "app.writing", "model.contract",
+    },
+    "app.press": {"app.dialing", "app.events", "app.task", "app.worker", "model.catalog", "model.contract"},
+    "app.writing": {
+        "app.dialing", "app.draft", "app.events", "app.prompt", "app.records", "app.running", "app.store", "app.task",
+        "model.contract",
+    },
+    "app.revising": {
+        "app.draft", "app.events", "app.passages", "app.prompt", "app.records", "app.store", "app.task",
+        "model.contract",
+    },
+    "app.task": {"app.dialing", "app.events", "model.catalog", "model.contract"},
     "app.running": {"app.dialing", "app.draft", "model.contract"},
-    "app.events": {"app.draft", "model.contract"},
+    "app.events": {"app.draft", "app.records", "model.contract"},
     "app.dialing": {"model.contract", "model.catalog"},
+    "app.passages": {"app.draft", "model.contract"},
     "app.prompt": {"app.draft"},
-    "app.store": {"app.draft", "app.database", "app.records", "app.rows", "model.contract"},
+    "app.render": {"app.draft"},
+    # documents out and in: routes -> {export, importing} -> {formats -> reading -> render, converting}
+    "app.transfer_routes": {
+        "app.converting", "app.draft", "app.export", "app.importing", "app.session", "app.store", "app.verbs.shapes",
+    },
+    "app.export": {
+        "app.converting", "app.draft", "app.formats.markdown", "app.formats.pandoc_tree", "app.formats.plain_text",
+        "app.formats.reading", "app.formats.typst_source", "app.render",
+    },
+    "app.importing": {
+        "app.converting", "app.draft", "app.formats.docx", "app.formats.markdown", "app.formats.pandoc_tree",
+        "app.formats.reading",
+    },
+    "app.converting": set(),
+    "app.formats.docx": {"app.converting"},  # only the name of its error
+    "app.formats.markdown": {"app.draft", "app.formats.reading"},
+    "app.formats.pandoc_tree": {"app.formats.reading", "app.render"},
+    "app.formats.plain_text": {"app.formats.reading"},
+    "app.formats.typst_source": {"app.formats.reading"},
+    "app.formats.reading": {"app.draft", "app.render"},
+    "app.store": {"app.database", "app.records", "app.store.fields", "app.store.store"},
+    "app.store.store": {
+        "app.database", "app.store.backup", "app.store.documents", "app.store.history", "app.store.jobs",
+        "app.store.replacing", "app.store.searching", "app.store.sections", "app.store.snapshots", "app.store.takes",
+        "app.store.text", "app.store.versions",
+    },
+    # verbs -> {text -> {tree -> deltas, keeping}, fields} -> transaction
+    "app.store.backup": {"app.database", "app.records", "app.store.transaction"},
+    "app.store.documents": {
+        "app.draft", "app.records", "app.store.fields", "app.store.keeping", "app.store.sections",
+        "app.store.transaction",
+    },
+    "app.store.history": {"app.records", "app.store.transaction"},
+    "app.store.jobs": {"app.records", "app.store.transaction"},
+    "app.store.replacing": {
+        "app.draft", "app.records", "app.store.keeping", "app.store.text", "app.store.transaction", "app.store.tree",
+    },
+    "app.store.searching": {"app.draft", "app.records", "app.store.transaction"},
+    "app.store.sections": {
+        "app.draft", "app.records", "app.store.fields", "app.store.keeping", "app.store.transaction", "app.store.tree",
+    },
+    "app.store.snapshots": {
+        "app.draft", "app.records", "app.store.fields", "app.store.keeping", "app.store.sections", "app.store.text",
+        "app.store.transaction", "app.store.tree",
+    },
+    "app.store.takes": {"app.draft", "app.records", "app.store.text", "app.store.transaction", "app.store.tree"},
+    "app.store.versions": {
+        "app.draft", "app.records", "app.store.keeping", "app.store.text", "app.store.transaction", "app.store.tree",
+    },
+    "app.store.text": {"app.draft", "app.records", "app.store.keeping", "app.store.transaction", "app.store.tree"},
+    "app.store.tree": {"app.database", "app.draft", "app.records", "app.store.deltas", "app.store.transaction"},
+    "app.store.deltas": {"app.draft", "app.rows"},
+    "app.store.keeping": {"app.draft", "app.records", "app.rows", "app.store.transaction"},
+    "app.store.fields": {"app.draft", "app.records", "app.store.transaction"},
+    "app.store.transaction": {"app.database", "app.draft", "app.records", "app.rows"},
     "app.database": {"app.migrations"},
     "app.records": {"app.draft", "app.database"},
     "app.rows": {"app.draft", "model.contract"},
@@ -154,9 +235,12 @@ def test_writing_in_the_terminal_needs_no_page() -> None:
 
 
 def test_the_readme_shows_the_house_as_it_is() -> None:
+    """Files of a folder inside app/ are not named one by one; the folder is."""
     house = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The house")[2].partition("```\n\n")[0]
     shown = set(re.findall(r"\w+\.py", house))
-    assert {path.name for path in sources("app")} - {"__init__.py"} <= shown
+    folders = {path.parent.name for path in sources("app") if path.parent.name != "app"}
+    assert {path.name for path in (ROOT / "app").glob("*.py")} - {"__init__.py"} <= shown
+    assert {f"{folder}/" for folder in folders} <= set(re.findall(r"\w+/", house))
     assert shown <= {path.name for path in [ROOT / "run.py", *sources("app", "model")]}
 
 

@@ -18,10 +18,14 @@ from app.draft import (
     covered,
     join,
     one_line,
+    put_span,
+    put_text,
     replace_text,
     shared_prefix,
     shared_suffix,
+    span,
     storable,
+    words_more,
 )
 from model.contract import Dial
 
@@ -178,6 +182,109 @@ def test_replacing_a_word_everywhere_edits_only_the_blocks_it_stands_in() -> Non
     made = replace_text(blocks, join(blocks).replace("odd", "uneven"))
     assert len(made) == 300
     assert [block.author for block in made] == ["model", "edited"] * 150
+
+
+@st.composite
+def a_span(draw: st.DrawFn) -> tuple[tuple[Block, ...], int, int]:
+    blocks = draw(some_blocks)
+    start = draw(st.integers(0, len(join(blocks))))
+    return blocks, start, draw(st.integers(start, len(join(blocks))))
+
+
+def outside(blocks: tuple[Block, ...], start: int, end: int) -> tuple[list[Block], list[Block]]:
+    """The blocks that lie as a whole before the span, and those that lie behind it."""
+    left, right, place = [], [], 0
+    for block in blocks:
+        stop = place + len(block.text)
+        if stop <= start:
+            left.append(block)
+        elif place >= end:
+            right.append(block)
+        place = stop
+    return left, right
+
+
+@given(a_span(), some_blocks)
+def test_blocks_put_over_a_span_leave_all_others_the_same_objects(
+    place: tuple[tuple[Block, ...], int, int], new: tuple[Block, ...]
+) -> None:
+    blocks, start, end = place
+    made = put_span(blocks, start, end, new)
+    text = join(blocks)
+    assert join(made) == text[:start] + join(new) + text[end:]
+    left, right = outside(blocks, start, end)
+    assert all(a is b for a, b in zip(left, made, strict=False))
+    assert all(a is b for a, b in zip(reversed(right), reversed(made), strict=False))
+    assert len(made) >= len(left) + len(right)
+    written = [block for block in new if block.author != "writer"]
+    assert [block for block in made if any(block is one for one in written)] == written
+
+
+def test_a_block_that_is_cut_keeps_its_author_and_origin_on_both_sides() -> None:
+    left, put, right = put_span((model("The sea was calm."),), 8, 11, (model("lay", seed=9),))
+    assert (left.text, put.text, right.text) == ("The sea ", "lay", " calm.")
+    for piece in (left, right):
+        assert piece == Block(piece.text, "model", seed=7, dial=DIAL, nfe=3, seconds=0.2, job="j")
+
+
+def test_a_passage_of_the_writer_goes_on_on_both_sides_of_a_block() -> None:
+    made = put_span((writer("one two three"),), 4, 7, (model("2"),))
+    assert made == (writer("one "), model("2"), writer(" three"))
+    assert put_span(made, 4, 5, (writer("two"),)) == (writer("one "), writer("two"), writer(" three"))
+    assert put_span((writer("one two three"),), 3, 7, ()) == (writer("one three"),)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (2, 1), (0, 4), (4, 4)])
+def test_a_span_outside_of_the_text_is_refused(start: int, end: int) -> None:
+    with pytest.raises(ValueError, match="characters"):
+        put_span((writer("abc"),), start, end, ())
+
+
+@given(some_blocks, st.text("ab ", min_size=1, max_size=3), letters)
+def test_words_replaced_everywhere_change_only_the_blocks_they_stand_in(
+    blocks: tuple[Block, ...], old: str, new: str
+) -> None:
+    text = join(blocks)
+    spans = [found.span() for found in re.finditer(re.escape(old), text)]
+    made = put_text(blocks, spans, new)
+    assert join(made) == text.replace(old, new)
+    place = 0
+    for block in blocks:
+        stop = place + len(block.text)
+        if not any(start < stop and end > place for start, end in spans):
+            assert any(block is other for other in made)
+        place = stop
+    assert all(block in blocks for block in made if block.author == "model")
+
+
+def test_words_replaced_belong_to_the_block_in_which_they_begin() -> None:
+    blocks = (writer("my se"), model("a and my sea"), writer("."))
+    made = put_text(blocks, [(3, 6), (14, 17)], "lake")
+    assert [(block.text, block.author) for block in made] == [
+        ("my lake", "writer"),
+        (" and my lake", "edited"),
+        (".", "writer"),
+    ]
+
+
+@given(an_edit())
+def test_a_span_is_the_least_that_changed(edit: tuple[tuple[Block, ...], int, int, str]) -> None:
+    blocks, start, stop, put = edit
+    old = join(blocks)
+    new = old[:start] + put + old[stop:]
+    place, before, after = span(old, new)
+    assert old[:place] + after + old[place + len(before) :] == new
+    assert old[place : place + len(before)] == before
+    assert len(before) <= stop - start
+    assert len(after) <= len(put)
+
+
+@given(st.text("ab -'’\n"), st.data(), st.text("ab -'’\n", max_size=8))
+def test_words_are_counted_on_as_if_they_were_counted_anew(text: str, data: st.DataObject, new: str) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    more = words_more(text, start, end, new)
+    assert more == count_words(text[:start] + new + text[end:]) - count_words(text)
 
 
 @given(some_blocks, some_blocks, any_text)

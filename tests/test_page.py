@@ -21,8 +21,11 @@ from starlette.testclient import TestClient
 
 from app.events import Hub, Subscription
 from app.launch import keep_private, served, usable_port
+from app.press import Press
 from app.session import Session
+from app.settings import parse
 from app.store import Store
+from app.visitors import OWN, Visitors
 from app.worker import Worker
 from model.catalog import SMOLLM2
 from tests.scripted_engine import scripted_child
@@ -42,19 +45,31 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def session(store: Store, tmp_path: Path) -> Iterator[Session]:
+def visitors(tmp_path: Path) -> Iterator[Visitors]:
     """A desk whose model process has not been started."""
 
     def make_worker(on_event: Any) -> Worker:
         return Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child)
 
-    with closing(Session(store, SMOLLM2, make_worker)) as session:
-        yield session
+    press = Press(SMOLLM2, make_worker)
+    with closing(press), closing(Visitors(tmp_path / "data" / "galley.db", press)) as everybody:
+        yield everybody
 
 
 @pytest.fixture
-def client(session: Session) -> TestClient:
-    return TestClient(build_page(session), base_url="http://127.0.0.1:7860")
+def session(visitors: Visitors) -> Session:
+    return visitors.session(OWN)
+
+
+@pytest.fixture
+def store(visitors: Visitors, session: Session) -> Store:
+    """The one that the desk has open."""
+    return visitors._open[OWN][0]
+
+
+@pytest.fixture
+def client(visitors: Visitors) -> TestClient:
+    return TestClient(build_page(visitors), base_url="http://127.0.0.1:7860")
 
 
 def ask(client: TestClient, verb: str, **given: Any) -> Any:
@@ -233,10 +248,10 @@ def call(address: str, name: str, *data: Any) -> str:
     return httpx.get(f"{address}gradio_api/call/{name}/{asked.json()['event_id']}", timeout=60).text
 
 
-def test_other_programs_may_read_documents_by_name_and_reach_nothing_else(session: Session) -> None:
+def test_other_programs_may_read_documents_by_name_and_reach_nothing_else(visitors: Visitors, session: Session) -> None:
     section = session.create_document("Tides").sections[0]
     session.save_text(section.id, 0, 0, "Words.")
-    with served(session, "127.0.0.1", usable_port("127.0.0.1", 0)) as address:
+    with served(visitors, parse([]), usable_port("127.0.0.1", 0)) as address:
         assert '"title": "Tides"' in call(address, "documents")
         assert call(address, "section_text", section.id).startswith('event: complete\ndata: ["Words."]')
         missing = call(address, "section_text", 99)

@@ -22,6 +22,7 @@ from app.prompt import (
     end_that_fits,
     read_for,
     read_on,
+    summary,
 )
 
 STORY = " ".join(f"This is sentence number {number}." for number in range(1, 301))
@@ -37,13 +38,20 @@ def section(number: int, title: str = "", brief: str = "", text: str = "", words
     return Section(number, 1, title, brief, words, "draft", 0, blocks)
 
 
-def document(*sections: Section, title: str = "The Lighthouse") -> Document:
-    return Document(1, title, 0, sections, "", "")
+def document(*sections: Section, title: str = "The Lighthouse", style: str = "") -> Document:
+    return Document(1, title, 0, sections, "", "", style=style)
 
 
-def reading(*sections: Section, budget: int = 8000, words: int | None = None, title: str = "The Lighthouse") -> Reading:
+def reading(
+    *sections: Section,
+    budget: int = 8000,
+    words: int | None = None,
+    title: str = "The Lighthouse",
+    style: str = "",
+) -> Reading:
     """What is read for the last of the sections."""
-    return read_for(document(*sections, title=title), sections[-1], count=tokens, budget=budget, words=words)
+    whole = document(*sections, title=title, style=style)
+    return read_for(whole, sections[-1], count=tokens, budget=budget, words=words)
 
 
 def test_the_task_is_told_in_plain_words() -> None:
@@ -107,13 +115,63 @@ def test_titles_briefs_and_texts_pass_through_as_they_are(text: str) -> None:
 def test_the_end_of_the_section_before_is_read_and_the_rest_is_told() -> None:
     read = reading(section(1, "Day", text="Long ago."), section(2, "Dusk", text=STORY), section(3, "Night"))
     head, _, task = read.user.rpartition("\n\n")
-    start, _, ending = head.partition("\n\n")
-    assert start == "The section before this one ends like this:"
+    outline, _, before = head.partition("\n\nThe section before this one ends like this:\n\n")
+    ending = before
+    assert outline == "These sections come first:\n\n- Day: Long ago."
     assert STORY.endswith(ending)
     assert ending.startswith("This is sentence")
     assert CONTEXT_WORDS - 5 < count_words(ending) <= CONTEXT_WORDS
     assert task.startswith('Write the section "Night"')
-    assert read.left_out == ("Of “Dusk” only the end is read.", "What stands before “Dusk” is left out.")
+    assert read.left_out == ("Of “Dusk” only the end is read.", "Of what stands before “Dusk” only an outline is read.")
+
+
+def test_an_outline_gives_each_section_a_line_and_only_the_last_ones_are_in_it() -> None:
+    before = [
+        section(number, f"Day {number}", text=f"On day {number} it rained. Then more.") for number in range(1, 11)
+    ]
+    read = reading(*before, section(11, "Night"))
+    lines = [line for line in read.user.splitlines() if line.startswith("- ")]
+    assert lines == [f"- Day {number}: On day {number} it rained." for number in range(4, 10)]
+    assert "only an outline of the last 6 sections is read" in read.left_out[-1]
+
+
+def test_an_outline_gives_way_before_the_section_before_does() -> None:
+    sections = [section(1, "Day", text="Long ago."), section(2, "Dusk", text="It grew dark."), section(3, "Night")]
+    whole = reading(*sections)
+    less = reading(*sections, budget=whole.tokens - 1)
+    assert "Long ago" not in less.user
+    assert "It grew dark." in less.user
+    assert less.left_out == ("What stands before “Dusk” is left out.",)
+
+
+def test_a_long_first_sentence_is_cut_in_the_outline() -> None:
+    assert summary(section(1, "Day", text="word " * 40)) == "Day: " + "word " * 14 + "…"
+    assert summary(section(1, "", text="It rained.")) == "It rained."
+
+
+def test_a_style_sheet_is_read_with_the_task() -> None:
+    read = reading(section(1, "Night", "Fog."), title="D", style=" Dry, and never “suddenly”.\n")
+    assert read.user == (
+        'Write the section "Night" of a document titled "D".\nFog.\n'
+        "Keep to this style: Dry, and never “suddenly”.\nWrite about 150 words."
+    )
+    with pytest.raises(BriefTooLong, match="style sheet"):
+        reading(section(1, "Night"), style="word " * 9000)
+
+
+def test_what_is_read_is_shown_by_where_it_comes_from() -> None:
+    read = reading(
+        section(1, "Day", text="Long ago."),
+        section(2, "Dusk", text="It grew dark."),
+        section(3, "Night", text="Fog"),
+        style="Dry.",
+    )
+    assert [part.origin for part in read.parts] == ["desk", "earlier", "before", "task", "style", "text"]
+    assert all(part.text in read.system + read.user + read.so_far for part in read.parts if part.origin != "task")
+    assert sum(part.tokens for part in read.parts) <= read.tokens
+    whole = document(section(1, "Day", text="Long ago."), section(2, "Night"))
+    base = read_on(whole, whole.sections[1], count=tokens, budget=100)
+    assert [part.origin for part in base.parts] == ["before"]
 
 
 def test_a_short_section_before_is_read_whole_and_nothing_needs_to_be_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -47,3 +48,17 @@ def test_every_file_of_the_engine_and_the_desk_stands_in_the_picture_of_the_hous
     picture = README[README.index("## The house") :]
     files = [path.name for folder in ("app", "model") for path in sorted((ROOT / folder).glob("[!_]*.py"))]
     assert [name for name in files if name not in picture] == []
+
+
+def test_the_demonstrations_numbers_are_those_of_its_run() -> None:
+    results = json.loads((ROOT / "docs" / "demo" / "results.json").read_text(encoding="utf-8"))
+    told = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for stage in results["stages"]:
+        size = re.escape(str(stage["block_size"]))
+        line = re.search(rf"^\| {size}(?: \(\w+\))? \|.*$", told, re.MULTILINE)
+        assert line is not None
+        assert f"{stage['nats']:.3f} ± {stage['nats_error']:.3f}" in line[0]
+        if "fall" in stage:
+            assert f"{stage['fall']:.3f} ± {stage['fall_error']:.3f}" in line[0]
+    nats = [stage["nats"] for stage in results["stages"]]
+    assert nats == sorted(nats, reverse=True)

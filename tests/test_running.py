@@ -40,7 +40,7 @@ def test_resuming_asks_for_the_rest_and_nothing_is_lost_or_written_twice(texts: 
     running = job(words=words)
     for number, text in enumerate(texts):
         running.lock(block(number, text), now=101.0)
-    assert running.died(now=102.0) == 1
+    running.interrupted(now=102.0)
     again = running.resume(now=110.0)
     assert again.so_far == "So far." + "".join(texts)
     assert again.first_block == len(texts)
@@ -53,26 +53,16 @@ def test_resuming_asks_for_the_rest_and_nothing_is_lost_or_written_twice(texts: 
 def test_a_job_that_died_before_its_first_block_is_asked_for_again_as_it_was() -> None:
     running = job()
     running.step(step(0))
-    running.died(now=101.0)
+    running.interrupted(now=101.0)
     assert running.newest is None
     assert running.resume(now=102.0) == REQUEST
 
 
-def test_deaths_are_counted_from_the_last_locked_block() -> None:
-    running = job()
-    assert running.died(now=101.0) == 1
-    running.resume(now=102.0)
-    running.lock(block(0, " one"), now=103.0)
-    assert running.died(now=104.0) == 1
-    running.resume(now=105.0)
-    assert running.died(now=106.0) == 2
-
-
 def test_the_time_without_a_model_process_does_not_count() -> None:
     running = job()
-    running.died(now=103.0)
+    running.interrupted(now=103.0)
     assert running.elapsed(now=150.0) == 3.0
-    running.died(now=160.0)
+    running.interrupted(now=160.0)
     running.resume(now=200.0)
     assert running.elapsed(now=204.0) == 7.0
 
@@ -144,7 +134,7 @@ def test_time_left_follows_the_texts_own_words_and_never_falls_below_nothing() -
 def test_a_resumed_job_keeps_its_own_sums_because_the_engine_knows_only_the_rest() -> None:
     running = job()
     running.lock(block(0, " one two"), now=101.0)
-    running.died(now=102.0)
+    running.interrupted(now=102.0)
     running.resume(now=200.0)
     running.lock(block(1, " three."), now=201.0)
     running.finish(finished(nfe=3, seconds=1.0))

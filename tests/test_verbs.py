@@ -13,9 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.press import Press
 from app.session import Refused, Session
 from app.store import MAX_TARGET_WORDS, StaleDocument, StaleRevision, Store, StoreError
-from app.verbs import MAX_BRIEF, MAX_TEXT, MAX_TITLE, VERBS, BadRequest, Fields, Json, model_json
+from app.verbs import VERBS, BadRequest, Fields, Json
+from app.verbs.fields import MAX_BRIEF, MAX_TEXT, MAX_TITLE
+from app.verbs.shapes import model_json
 from app.worker import Worker
 from model.catalog import CATALOG, SMOLLM2, Entry, UnknownStop
 from model.contract import InvalidSetting
@@ -28,15 +31,11 @@ DIAL = asdict(STOP.dial)
 @pytest.fixture
 def session(store: Store, tmp_path: Path) -> Iterator[Session]:
     """A desk whose model process has not been started."""
-    with closing(
-        Session(
-            store,
-            SMOLLM2,
-            lambda on_event: Worker(
-                "scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child
-            ),
-        )
-    ) as session:
+    press = Press(
+        SMOLLM2,
+        lambda on_event: Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child),
+    )
+    with closing(press), closing(Session(store, press)) as session:
         yield session
 
 

@@ -24,20 +24,26 @@ from model.contract import (
     BlockStep,
     Dial,
     Failed,
+    Fill,
+    Filled,
     Finished,
+    Piece,
     Preparing,
     Reading,
     Ready,
     Request,
     Stopped,
 )
-from tests.scripted_engine import Script, scripted_child, whole_text
+from tests.scripted_engine import Script, fillings, scripted_child, whole_text
 
 PATIENCE = 60.0
 """Seconds after which something that must happen has not happened."""
 
 DIAL = Dial(4, 2, "confidence")
 REQUEST = Request(job="one", system="Write.", user="About the sea.", so_far="", dial=DIAL, seed=7, words=30)
+FILL = Fill(
+    "holes", "Write.", "Sea.", "The ", (Piece(None, was="old sea"), Piece(" lay "), Piece(None, 2)), ".", DIAL, 3, 4
+)
 
 
 class Desk:
@@ -129,7 +135,45 @@ def test_one_process_writes_job_after_job(ready: Desk) -> None:
     assert ready.pid() == pid
 
 
+def test_a_passage_is_filled_between_two_jobs_of_the_other_kind(ready: Desk) -> None:
+    pid = ready.pid()
+    ready.worker.submit(REQUEST)
+    ready.wait_for(Finished)
+    ready.worker.submit(FILL)
+    *before, filled = ready.wait_for(Filled)
+    assert [type(event) for event in before] == [Reading, BlockStep, BlockStep]
+    assert isinstance(filled, Filled)
+    assert (filled.job, filled.candidates) == ("holes", fillings(FILL))
+    assert len({candidate.texts for candidate in filled.candidates}) == FILL.candidates
+    assert all(len(candidate.texts) == 2 for candidate in filled.candidates)
+    ready.worker.submit(REQUEST)
+    assert locked(ready.wait_for(Finished)) == whole_text(REQUEST)
+    assert ready.pid() == pid
+
+
 # -------------------------------------------------------------------------------------------------------- stopping
+
+
+def test_filling_stops_between_two_pictures_and_nothing_follows(ready: Desk) -> None:
+    ready.script.hold(block=0, step=1)
+    ready.worker.submit(FILL)
+    ready.wait_for(BlockStep)
+    ready.worker.stop("holes")
+    assert not [event for event in ready.wait_for(Stopped) if isinstance(event, Filled)]
+    ready.script.release()
+    ready.worker.submit(REQUEST)
+    assert {event.job for event in ready.wait_for(Finished) if isinstance(event, BlockStep | Filled)} == {"one"}
+
+
+def test_a_filling_that_fails_in_order_leaves_the_process_alive(ready: Desk) -> None:
+    ready.script.change(fail_block=0)
+    ready.worker.submit(FILL)
+    failed = ready.wait_for(Failed)[-1]
+    assert isinstance(failed, Failed)
+    assert failed.job == "holes"
+    ready.script.change(fail_block=None)
+    ready.worker.submit(FILL)
+    ready.wait_for(Filled)
 
 
 def test_stop_takes_effect_in_mid_block_and_nothing_follows(ready: Desk) -> None:

@@ -106,6 +106,10 @@ class WindowCache(BlockCache):
         """Forgets all keys; the window is read anew from the token at `position` on."""
         self.start = self.first = self.size = position
 
+    def choose(self, rows: Tensor, since: int) -> None:
+        """The given rows [B] go on, some of them more than once."""
+        self.__dict__.update(self.rows(rows).__dict__)
+
     def rows(self, index: Tensor) -> WindowCache:
         """A copy that holds the given rows, in that order."""
         copy = object.__new__(WindowCache)

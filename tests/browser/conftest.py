@@ -21,6 +21,7 @@ from app.desk import opened
 from app.launch import keep_private, served, usable_port
 from app.session import Session
 from app.settings import Settings, parse
+from app.visitors import OWN
 from tests.chromium import find
 from tests.scripted_engine import Script, scripted_child
 
@@ -77,8 +78,9 @@ class Desk:
         settings = self.settings()
         self._port = usable_port(settings.host, settings.port)
         with ExitStack() as opening:
-            self._session = opening.enter_context(opened(settings, self._engine.child))
-            self.address = opening.enter_context(served(self._session, settings.host, self._port))
+            visitors = opening.enter_context(opened(settings, self._engine.child))
+            self._session = visitors.session(OWN)
+            self.address = opening.enter_context(served(visitors, settings, self._port))
             self._open = opening.pop_all()
 
     def end(self) -> None:

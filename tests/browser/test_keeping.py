@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -102,7 +100,7 @@ def test_a_section_left_right_after_a_key_keeps_its_own_words(desk: Desk, writte
     written.get_by_role("button", name="Add", exact=True).click()
     expect(written.get_by_label("Title of the section")).to_be_focused()
     for turn in range(4):
-        written.get_by_label("Status").select_option(("draft", "done")[turn % 2])
+        written.get_by_label("Status", exact=True).select_option(("draft", "done")[turn % 2])
         written.locator("#text").click()
         written.keyboard.type(f"{turn} ")
         written.keyboard.press("Alt+PageUp" if turn % 2 == 0 else "Alt+PageDown")
@@ -209,7 +207,8 @@ def test_the_page_finds_a_running_job_again_after_its_connection_broke(desk: Des
 def test_the_markdown_holds_every_word_also_those_just_typed(desk: Desk, written: Page) -> None:
     type_text(written, "The last word.")
     with written.expect_download() as started:
-        written.get_by_role("link", name=re.compile("Download")).click()
+        written.get_by_role("button", name="Export").click()
+        written.get_by_role("menuitem", name="Markdown").first.click()
     assert started.value.suggested_filename == "Harbour.md"
     content = started.value.path().read_text(encoding="utf-8")
     assert content == "# Harbour\n\n## Night\n\nThe last word.\n"

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from app.worker import child_main
 from model.contract import count_words
-from model.ending import closes_sentence
+from model.sentences import closes_sentence
 from tests.browser.conftest import Desk, Engine, OpenTab, start_document, text_of
 
 PATIENCE_MS = 120_000
@@ -83,7 +83,8 @@ def test_blocks_lock_in_it_stops_goes_on_after_a_reload_and_is_exported_after_a_
     expect(again.locator("#text")).to_have_text(re.compile(r"\w"))
     assert text_of(again) == finished
     with again.expect_download() as download:
-        again.locator("#download").click()
+        again.get_by_role("button", name="Export").click()
+        again.get_by_role("menuitem", name="Markdown").first.click()
     exported = Path(download.value.path()).read_text(encoding="utf-8")
     assert exported == f"# Harbour\n\n## Night\n\n{finished.strip()}\n"
 
@@ -92,9 +93,9 @@ def test_blocks_lock_in_it_stops_goes_on_after_a_reload_and_is_exported_after_a_
 def test_a_killed_model_process_loses_no_block_and_the_section_is_written_to_its_end(desk: Desk, page: Page) -> None:
     begin(page, 90)
     before = wait_for_blocks(page, 2)
-    pid = desk.session._worker.pid
+    pid = desk.session._press._worker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     finished = expect_finished(desk, page, 90)
     assert finished.startswith(before)
-    assert desk.session._worker.pid not in (None, pid)
+    assert desk.session._press._worker.pid not in (None, pid)

@@ -1,0 +1,68 @@
+"""Whose desk it is: every visitor has a session over a database of their own, and all share one press.
+
+What one visitor writes is in a file that no other visitor's session ever opens. Knows nothing of the network: who a
+visitor is, somebody else has found out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import closing
+from pathlib import Path
+
+from app.press import Press
+from app.session import Session
+from app.store import Store
+
+OWN = ""
+"""The visitor of a desk that belongs to one person."""
+
+MOST_OPEN = 64
+"""Databases kept open for visitors who are not there at the moment."""
+
+BACKUPS = "backups"
+
+
+class Visitors:
+    """database: the file of OWN; those of the others lie in a folder beside it. Safe from several threads."""
+
+    def __init__(self, database: Path, press: Press) -> None:
+        self.press = press
+        self._database = database
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[Store, Session]] = {}
+        self._closed = False
+
+    def session(self, visitor: str) -> Session:
+        """The visitor's desk, opened where it is not yet. Raises StoreUnavailable."""
+        with self._lock:
+            known = self._open.pop(visitor, None)
+            if known is None:
+                self._make_room()
+                store = Store(self._path(visitor))
+                store.backup_daily(self._path(visitor).parent / BACKUPS)
+                known = store, Session(store, self.press)
+            self._open[visitor] = known  # the last used stands last
+            return known[1]
+
+    def close(self) -> None:
+        """Ends everybody's jobs; the press goes on."""
+        with self._lock:
+            for store, session in self._open.values():
+                with closing(store):
+                    session.close()
+            self._open.clear()
+
+    def _make_room(self) -> None:
+        idle = [visitor for visitor, (_, session) in self._open.items() if visitor != OWN and not session.in_use]
+        for visitor in idle[: max(0, len(self._open) - MOST_OPEN + 1)]:
+            store, session = self._open.pop(visitor)
+            with closing(store):
+                session.close()
+
+    def _path(self, visitor: str) -> Path:
+        if visitor == OWN:
+            return self._database
+        # Neither a name nor a cookie can be read off, or leave the folder.
+        return self._database.parent / "visitors" / f"{hashlib.sha256(visitor.encode()).hexdigest()[:40]}.db"

@@ -1,0 +1,330 @@
+"""One section that is to be written on: what the model reads for it, what it is asked, and what becomes of the blocks.
+
+A block is in the store before anybody hears that it is locked. Knows nothing of the line, the model process or a page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from app.dialing import key_of, seconds_to_write
+from app.draft import Section
+from app.events import DeskEvent, Hub, block_facts, picture
+from app.prompt import CHAT_TOKENS, PromptError, Reading, read_for, read_on
+from app.records import NotFound
+from app.running import Order, RunningJob
+from app.store import Store, StoreError
+from app.task import Asked, Ending, Known, Refused, Task, state_of
+from model import contract
+from model.contract import BlockLocked, BlockStep, Dial, Filled, Finished, JobEvent, Request
+
+LEAST_WORDS = 10
+"""A section that lacks fewer words than this has reached its target."""
+
+Learn = Callable[..., None]
+"""Press.learn."""
+
+
+class WriteTask(Task):
+    """Goes on after a section's text.
+
+    words  to write; None: what the section lacks of its target when its turn has come.
+    seed   None: a new one.
+    """
+
+    kind = "write"
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        section: Section,
+        *,
+        dial: Dial,
+        stop_name: str | None,
+        words: int | None,
+        seed: int | None,
+        clock: Callable[[], float],
+        learn: Learn,
+    ) -> None:
+        super().__init__(hub, section.document_id, section.id)
+        self._store, self._hub, self._clock, self._learn = store, hub, clock, learn
+        self._section = section
+        self._dial, self._stop_name, self._words = dial, stop_name, words
+        self._seed = secrets.randbits(32) if seed is None else seed
+        self._job: RunningJob | None = None
+        self._position = 0
+
+    # ------------------------------------------------------------------------------------------------------ its turn
+
+    def check(self, known: Known) -> None:
+        self._order(known)
+
+    def begin(self, known: Known) -> Asked:
+        order = self._order(known)
+        request = order.request
+        # so_far is in the section's history; the rest says all that is needed to write the same again.
+        asked = {**asdict(request), "so_far": len(request.so_far), "stop": order.stop_name}
+        self._store.start_job(self.id, self.section_id, asked)
+        self._job, self._section = RunningJob(order, self._clock()), order.section
+        self._tell("running")
+        return request
+
+    def _order(self, known: Known) -> Order:
+        """Raises Refused."""
+        try:
+            section = self._store.section(self.section_id)
+            words = words_wanted(section) if self._words is None else self._words
+            reading = read(self._store, known, section, words)
+        except (PromptError, NotFound) as error:
+            raise Refused(str(error)) from error
+        return order(
+            known,
+            section,
+            reading,
+            job=self.id,
+            dial=self._dial,
+            stop_name=self._stop_name,
+            words=words,
+            seed=self._seed,
+        )
+
+    def wait(self, position: int) -> None:
+        if position != self._position:
+            self._position = position
+            self._tell("queued")
+
+    def again(self) -> Asked:
+        assert self._job is not None
+        request = self._job.resume(self._clock())
+        self._tell("running")
+        return request
+
+    def interrupted(self, sentence: str) -> None:
+        assert self._job is not None
+        self._job.interrupted(self._clock())
+        self._tell("running", sentence)
+
+    # --------------------------------------------------------------------------------------------------- what happens
+
+    def hear(self, event: JobEvent) -> bool:
+        job = self._job
+        assert job is not None
+        match event:
+            case contract.Reading():
+                job.reading = event
+                self._hub.publish({"type": "reading", **self._place(), "done": event.done, "total": event.total})
+            case BlockStep():
+                job.step(event)
+                meter = job.meter(self._clock())
+                self._hub.publish({"type": "step", **self._place(), **picture(event), "meter": meter})
+            case BlockLocked():
+                return self._on_locked(job, event)
+        return False
+
+    def _on_locked(self, job: RunningJob, event: BlockLocked) -> bool:
+        if self.ending is not None and self.ending.state == "failed":
+            return False  # the block before it is not in the store
+        try:
+            index, section = self._store.append_block(self.section_id, job.block(event))
+        except NotFound:
+            self.ending = deleted("section")
+            return False
+        except StoreError as error:
+            self.ending = Ending("failed", str(error))
+            return False
+        block = job.lock(event, self._clock())
+        self._hub.publish(
+            {
+                "type": "locked",
+                **self._place(),
+                "index": index,
+                "seen_blocks": len(section.blocks),
+                "revision": section.revision,
+                "block": block_facts(block),
+                "meter": job.meter(self._clock()),
+            }
+        )
+        return True
+
+    def finish(self, event: Finished | Filled) -> Ending:
+        job = self._job
+        assert job is not None
+        assert isinstance(event, Finished)
+        if self.ending is not None and self.ending.sentence:
+            return self.ending
+        job.finish(event)
+        order = job.order
+        if event.reason == "length" and not job.resumed and order.reckoned is not None:
+            self._learn(order.dial_key, predicted=order.reckoned, measured=event.seconds)
+        sentence = {
+            "length": "",
+            "end": f"The model came to an end after {_words(job.words)}; write on for more.",
+            "budget": f"There is no more room for this text after {_words(job.words)}; write on for more.",
+        }[event.reason]
+        return Ending("finished", sentence, event.reason)
+
+    def conclude(self, ending: Ending) -> None:
+        sentence = ending.sentence
+        if self._job is None:
+            if not sentence and ending.state == "stopped":
+                sentence = "Taken out of the line before it was begun."
+        else:
+            if not sentence and ending.state == "stopped":
+                sentence = f"Stopped after {_words(self._job.words)}, which are kept."
+            facts = {"sentence": sentence, "reason": ending.reason, "meter": self._meter()}
+            # A store that does not take this note has been the end of the job already; the next start puts it right.
+            with contextlib.suppress(StoreError):
+                self._store.end_job(self.id, ending.state, facts)
+        self._tell(ending.state, sentence, ending.reason)
+
+    @property
+    def complete(self) -> bool:
+        return self._job is not None and self._job.complete
+
+    # ------------------------------------------------------------------------------------------------------- telling
+
+    def facts(self) -> DeskEvent:
+        """step: the block being denoised as in a "step" event, or None. reading: {done, total} while it is read."""
+        job = self._job
+        step, reading = (None, None) if job is None else (job.newest, job.reading)
+        return {
+            **self._about(),
+            "section_title": self._section.title,
+            "state": "queued" if job is None else "running",
+            "waiting": job is not None and job.waiting,
+            "stopping": self.ending is not None,
+            "reading": None if reading is None else {"done": reading.done, "total": reading.total},
+            "step": None if step is None else picture(step),
+        }
+
+    def _tell(self, state: str, sentence: str = "", reason: str | None = None) -> None:
+        facts = {"type": "job", **self._about(), "state": state, "sentence": sentence, "reason": reason}
+        self._hub.publish(facts)
+
+    def _about(self) -> dict[str, Any]:
+        order = None if self._job is None else self._job.order
+        return {
+            **state_of(self),
+            "position": self._position if order is None else 0,
+            "dial": asdict(self._dial),
+            "stop_name": self._stop_name if order is None else order.stop_name,
+            "seed": str(self._seed),
+            "left_out": [] if order is None else list(order.left_out),
+            "meter": self._meter(),
+        }
+
+    def _meter(self) -> dict[str, Any] | None:
+        return None if self._job is None else self._job.meter(self._clock())
+
+    def _place(self) -> dict[str, Any]:
+        return {"job": self.id, "section_id": self.section_id}
+
+
+# ------------------------------------------------------------------------------------------- what is read and asked
+
+
+def words_wanted(section: Section) -> int:
+    """What the section lacks of its target. Raises Refused where it has reached it."""
+    there = section.words
+    if section.target_words - there < LEAST_WORDS and there > 0:
+        raise Refused(f"{called(section)} already has its {there} words; raise its target to go on.")
+    return section.target_words - there
+
+
+def read(store: Store, known: Known, section: Section, words: int) -> Reading:
+    """What the model reads to write so many words more. Raises PromptError, NotFound."""
+    document, budget = store.document(section.document_id), room_for_reading(known, words)
+    if not known.entry.instructs:
+        return read_on(document, section, count=known.count, budget=budget)
+    return read_for(document, section, count=known.count, budget=budget, words=section.words + words)
+
+
+def room_for_reading(known: Known, words: int) -> int:
+    """Tokens that may be read where so many words are to be written."""
+    entry, context = known.entry, known.ready.context
+    if not entry.instructs:
+        return max(1, context - max(entry.block_sizes) - 1)
+    room = math.ceil(1.15 * words * entry.tokens_per_word) + 64
+    # The longest sections may not fit as a whole; an eighth of the context is always left for the brief.
+    return context - min(room, context * 7 // 8)
+
+
+def order(
+    known: Known,
+    section: Section,
+    reading: Reading,
+    *,
+    job: str,
+    dial: Dial,
+    stop_name: str | None,
+    words: int,
+    seed: int,
+) -> Order:
+    """What the model is asked, with the seconds it should take."""
+    entry, ready = known.entry, known.ready
+    most = 3 * words + 64
+    if not entry.slides:
+        most = max(1, min(most, ready.context - reading.tokens))
+    request = Request(
+        job=job,
+        system=reading.system,
+        user=reading.user,
+        so_far=reading.so_far,
+        dial=dial,
+        seed=seed,
+        words=words,
+        max_tokens=most,
+    )
+    key = key_of(entry, dial, stop_name)
+    reckoned = expected = None
+    if ready.speeds:
+        reckoned = seconds_to_write(entry, ready, dial, stop_name, prompt_tokens=reading.tokens, words=words)
+        expected = reckoned * known.corrections.factor(key)
+    return Order(
+        request=request,
+        words=words,
+        section=section,
+        dial_key=key,
+        reckoned=reckoned,
+        expected=expected,
+        tokens_per_word=entry.tokens_per_word,
+        left_out=reading.left_out,
+    )
+
+
+def predicted(
+    store: Store, known: Known, section: Section, dial: Dial, stop_name: str | None, words: int | None
+) -> float | None:
+    """Seconds that writing would take. None: nothing to write, or nothing was measured. Raises NotFound."""
+    try:
+        words = words_wanted(section) if words is None else words
+    except Refused:
+        return None
+    if not known.ready.speeds or words < 1:
+        return None
+    try:
+        tokens = read(store, known, section, words).tokens
+    except PromptError:
+        tokens = CHAT_TOKENS + known.count(section.text)  # the brief will be written or shortened yet
+    seconds = seconds_to_write(known.entry, known.ready, dial, stop_name, prompt_tokens=tokens, words=words)
+    return seconds * known.corrections.factor(key_of(known.entry, dial, stop_name))
+
+
+def called(section: Section) -> str:
+    """The section's name at the beginning of a sentence."""
+    return f"“{section.title}”" if section.title else "The untitled section"
+
+
+def deleted(what: str) -> Ending:
+    """The end of a job whose place is gone."""
+    return Ending("stopped", f"The {what} was deleted while it was being written.")
+
+
+def _words(count: int) -> str:
+    return "1 word" if count == 1 else f"{count} words"

@@ -1,0 +1,107 @@
+"""Commands by name, sections put in order by hand, and the outline as a view of its own."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Desk, text_of
+
+
+@pytest.fixture
+def three(desk: Desk, written: Page) -> Page:
+    """Sections “Night”, which is open, “Morning” and “Noon”."""
+    document = desk.session.document(desk.session.documents()[0].id)
+    for title in ("Morning", "Noon"):
+        after = document.sections[-1].id
+        document = desk.session.add_section(document.id, document.revision, after=after, title=title, brief="A brief.")
+    expect(written.locator("#outline .name")).to_have_text(["Night", "Morning", "Noon"])
+    return written
+
+
+def drag(page: Page, what: Locator, to: Locator) -> None:
+    """Drags to just below the upper edge of another line, over some way."""
+    start, end = what.bounding_box(), to.bounding_box()
+    assert start is not None
+    assert end is not None
+    page.mouse.move(start["x"] + 12, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(end["x"] + 12, start["y"] - 8, steps=3)
+    page.mouse.move(end["x"] + 12, end["y"] + 3, steps=3)
+    expect(page.locator(".landing")).to_be_visible()
+    page.mouse.up()
+
+
+def test_a_command_is_found_by_a_few_letters_and_the_writer_is_where_they_were(three: Page) -> None:
+    three.locator("#text").click()
+    three.keyboard.type("Dark water.")
+    expect(three.get_by_label("Status", exact=True)).to_have_value("draft")
+    three.keyboard.press("Shift+Control+ArrowLeft")
+    chosen = three.evaluate("getSelection().toString()")
+    three.keyboard.press("Control+k")
+    finder = three.get_by_role("combobox", name="Find a command")
+    expect(finder).to_be_focused()
+    three.keyboard.press("Escape")
+    expect(three.locator("#text")).to_be_focused()
+    assert three.evaluate("getSelection().toString()") == chosen != ""
+    three.keyboard.press("Control+k")
+    three.keyboard.type("marsecdo")
+    expect(three.get_by_role("listbox").get_by_role("option").first).to_contain_text("Mark the section as done")
+    three.keyboard.press("Enter")
+    expect(three.get_by_label("Status", exact=True)).to_have_value("done")
+    expect(three.locator("#text")).to_be_focused()
+    three.keyboard.press("Control+k")
+    lately_used = three.get_by_role("listbox").get_by_role("option").first
+    expect(lately_used).to_contain_text("Mark the section as planned")
+    three.keyboard.type("noon")
+    three.keyboard.press("Enter")
+    expect(three.get_by_label("Title of the section")).to_have_value("Noon")
+
+
+def test_every_key_of_a_command_is_in_the_list_of_keys(three: Page) -> None:
+    three.get_by_role("button", name="Keys", exact=True).click()
+    listed = three.get_by_role("dialog", name="Keys").locator("dl > div")
+    expect(listed.filter(has_text="Ctrl ⏎")).to_contain_text("Write, or go on writing")
+    expect(listed.filter(has_text="Ctrl K")).to_contain_text("Commands")
+    expect(listed.filter(has_text="Alt ↑")).to_have_count(1)
+
+
+def test_sections_are_dragged_in_the_list_and_a_click_opens_them(desk: Desk, three: Page) -> None:
+    rows = three.locator("#outline .row")
+    drag(three, rows.nth(2), rows.nth(0))
+    expect(three.locator("#outline .name")).to_have_text(["Noon", "Night", "Morning"])
+    expect(three.get_by_label("Title of the section")).to_have_value("Night")
+    rows.nth(2).click()
+    expect(three.get_by_label("Title of the section")).to_have_value("Morning")
+    document = desk.session.document(desk.session.documents()[0].id)
+    assert [section.title for section in document.sections] == ["Noon", "Night", "Morning"]
+
+
+def test_a_document_is_planned_in_the_outline_view(desk: Desk, three: Page) -> None:
+    three.locator("#text").click()
+    three.keyboard.type("Kept.")
+    three.get_by_role("button", name="Outline", exact=True).click()
+    expect(three.locator("#plan-sum")).to_have_text("3 sections, 1 of 450 words")
+    three.get_by_label("Title of section 2").fill("Dawn")
+    three.get_by_label("Title of section 2").press("Enter")
+    expect(three.get_by_label("Brief of “Dawn”")).to_be_focused()
+    three.get_by_label("Brief of “Dawn”").fill("The lamp goes out.")
+    three.get_by_label("Length of “Dawn” in words").fill("300")
+    three.get_by_label("Title of section 1").fill("Dusk")
+    three.locator("#plan-cards").get_by_role("button", name="Status of “Noon”").click()
+    three.get_by_role("button", name="Move “Noon”").press("Alt+ArrowUp")
+    expect(three.locator("#outline .name")).to_have_text(["Dusk", "Noon", "Dawn"])
+    expect(three.get_by_role("button", name="Move “Noon”")).to_be_focused()
+    drag(three, three.get_by_role("button", name="Move “Dawn”"), three.locator("#plan-cards > li").nth(0))
+    expect(three.locator("#outline .name")).to_have_text(["Dawn", "Dusk", "Noon"])
+    expect(three.locator("#saved")).to_have_text("Saved")
+    document = desk.session.document(desk.session.documents()[0].id)
+    planned = [(section.title, section.brief, section.target_words, section.status) for section in document.sections]
+    assert planned == [
+        ("Dawn", "The lamp goes out.", 300, "planned"),
+        ("Dusk", "A keeper lights his lamp.", 150, "draft"),
+        ("Noon", "A brief.", 150, "draft"),
+    ]
+    three.get_by_role("button", name="Open “Dusk”").click()
+    expect(three.get_by_label("Title of the section")).to_have_value("Dusk")
+    assert text_of(three) == "Kept."
