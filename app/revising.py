@@ -141,7 +141,14 @@ class ReviseTask(Task):
         before = self._section.text[passage.start : passage.end]
         try:
             take = self._store.add_take(
-                self.section_id, passage.kind, passage.start, passage.end, before, texts, job=self.id
+                self.section_id,
+                passage.kind,
+                passage.start,
+                passage.end,
+                before,
+                texts,
+                job=self.id,
+                text=self._section.text,
             )
         except StoreError as error:
             return Ending("failed", str(error))

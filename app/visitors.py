@@ -6,6 +6,7 @@ visitor is, somebody else has found out.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from contextlib import closing
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from app.press import Press
 from app.session import Session
-from app.store import Store
+from app.store import Store, StoreError
 
 OWN = ""
 """The visitor of a desk that belongs to one person."""
@@ -41,7 +42,9 @@ class Visitors:
             if known is None:
                 self._make_room()
                 store = Store(self._path(visitor))
-                store.backup_daily(self._path(visitor).parent / BACKUPS)
+                # A desk without today's copy is better than no desk: the disk may be full.
+                with contextlib.suppress(StoreError):
+                    store.backup_daily(self._path(visitor).parent / BACKUPS)
                 known = store, Session(store, self.press)
             self._open[visitor] = known  # the last used stands last
             return known[1]
