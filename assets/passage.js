@@ -101,7 +101,7 @@ function drawTools() {
 /** How much of the passage may change. */
 function askStrength() {
   if (!isShown()) display();
-  const slider = el("input", { type: "range", id: "strength", min: 0, max: STRENGTHS.length - 1, step: 1, value: 2 });
+  const slider = el("input", { type: "range", id: "strength", min: 0, max: STRENGTHS.length - 1, step: 1, value: STRENGTHS.length - 1 }); // new words read best: docs/filling.md
   const named = el("output", { htmlFor: "strength", class: "strength-name" });
   const draw = () => {
     const { name } = STRENGTHS[Number(slider.value)];

@@ -42,6 +42,8 @@ def test_a_selection_is_rewritten_looked_at_in_place_kept_taken_and_undone(desk:
     tools.get_by_role("button", name="Rewrite …").click()
     slider = blocks.get_by_role("slider", name="Rewrite, from polish to new")
     expect(slider).to_be_focused()
+    expect(slider).to_have_attribute("aria-valuetext", "new")
+    slider.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", "deeply")
     slider.press("End")
     slider.press("Enter")
