@@ -70,7 +70,8 @@ def test_typing_changes_few_rows_of_a_long_block(db: Database, text: str, data: 
             shelf = write_blocks(db, 1, shelf, replace_text(shelf.blocks, new))
             after = rows_of(db)
             assert join(shelf.blocks) == new
-            assert sum(before.get(number) != row for number, row in after.items()) <= 3
+            # a few more where the room between the places of neighbours has run out, and they make room
+            assert sum(before.get(number) != row for number, row in after.items()) <= 8
 
 
 @pytest.mark.parametrize("place", [0, 100_000, 100_500, 220_000])
