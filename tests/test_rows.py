@@ -62,7 +62,8 @@ def test_blocks_come_back_as_they_were_written_whatever_was_there_before(
 def test_typing_changes_few_rows_of_a_long_block(db: Database, text: str, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.rows.PIECE", 5)
-        shelf = write_blocks(db, 1, read_shelf(db, 1), replace_text((), text))
+        # From an empty section: what the example before has left between the places of its rows is not this one's.
+        shelf = write_blocks(db, 1, write_blocks(db, 1, read_shelf(db, 1), ()), replace_text((), text))
         for _ in range(4):
             before, old = rows_of(db), join(shelf.blocks)
             at = data.draw(st.integers(0, len(old)))
@@ -70,8 +71,7 @@ def test_typing_changes_few_rows_of_a_long_block(db: Database, text: str, data: 
             shelf = write_blocks(db, 1, shelf, replace_text(shelf.blocks, new))
             after = rows_of(db)
             assert join(shelf.blocks) == new
-            # a few more where the room between the places of neighbours has run out, and they make room
-            assert sum(before.get(number) != row for number, row in after.items()) <= 8
+            assert sum(before.get(number) != row for number, row in after.items()) <= 3
 
 
 @pytest.mark.parametrize("place", [0, 100_000, 100_500, 220_000])
