@@ -63,7 +63,7 @@ Picture = tuple[list[int], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last tokens of a text, without an end token. nll: of each, in nats; None where the last one was forced."""
+    """The last tokens of a text, without an end token. nll: of each, in nats; None where the weights tell none."""
 
     tokens: tuple[int, ...]
     nll: tuple[float, ...] | None
@@ -203,7 +203,7 @@ class Finale:
         for attempt in rounds:
             for cuts in attempt.forced_cuts():
                 if cut := best_cut(cuts, self._target):
-                    return replace(self._end(attempt, cut, "length"), nll=None)
+                    return self._end(attempt, cut, "length")
         nearest = [(attempt, cut) for attempt in rounds if (cut := nearest_cut(attempt.cuts, self._target))]
         if nearest:
             attempt, cut = min(nearest, key=lambda found: self._target.miss(found[1].words))
@@ -215,8 +215,10 @@ class Finale:
         tokens, nll = attempt.tokens[cut.row, : cut.tokens].tolist(), list(one.nll[: cut.tokens])
         if cut.closer is not None:
             tokens.append(self._closers[cut.closer])
-            nll.append(cut.cost)
-        return End(tuple(tokens), tuple(nll), attempt.seeds[cut.row], reason)
+            if one.offers:
+                nll.append(one.offers[cut.tokens][list(self._closers).index(cut.closer)])
+        known = tuple(nll) if self._sampler.denoiser.facts.causal else None
+        return End(tuple(tokens), known, attempt.seeds[cut.row], reason)
 
 
 def closing_tokens(tokenizer: TextTokenizer, facts: Facts) -> Mapping[str, int]:
