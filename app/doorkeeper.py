@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
 import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -18,6 +17,7 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.answers import refusal
 from app.visitors import OWN
 
 SCOPE = "galley.visitor"
@@ -65,7 +65,9 @@ class Doorkeeper:
         if given is None or not self._right(*given):
             if given is not None:
                 await anyio.sleep(WRONG_PASSWORD_SECONDS)
-            await _refuse(send, 401, "This desk asks for a name and a password.", {"WWW-Authenticate": _CHALLENGE})
+            response = refusal(401, "Refused", "This desk asks for a name and a password.")
+            response.headers["WWW-Authenticate"] = _CHALLENGE
+            await response(scope, receive, send)
             return
         await self._app({**scope, SCOPE: f"name:{given[0]}"}, receive, send)
 
@@ -79,7 +81,8 @@ class Doorkeeper:
         token = _token(Headers(scope=scope).get("cookie", ""))
         opening = scope["path"] == "/"
         if token is None and not opening and scope["path"].startswith("/desk/"):
-            await _refuse(send, 403, "The desk does not know this browser yet; allow its cookie and reload the page.")
+            unknown = "The desk does not know this browser yet; allow its cookie and reload the page."
+            await refusal(403, "Refused", unknown)(scope, receive, send)
             return
         token = token or secrets.token_urlsafe(TOKEN_BYTES)
 
@@ -116,11 +119,3 @@ def _token(header: str) -> str | None:
     if morsel is None or len(morsel.value) != TOKEN_LENGTH:
         return None
     return morsel.value if all(each.isascii() and (each.isalnum() or each in "-_") for each in morsel.value) else None
-
-
-async def _refuse(send: Send, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
-    body = json.dumps({"error": "Refused", "sentence": sentence}).encode()
-    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
-    raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})

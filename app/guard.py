@@ -7,12 +7,14 @@ Gradio's own routes only those that its named endpoints need are let through.
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.answers import refusal
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -65,10 +67,11 @@ class Guard:
             return  # there are no web sockets here
         headers = Headers(scope=scope)
         if sentence := self._refusal(scope, headers):
-            await _answer(send, 403, "Refused", sentence, self._headers)
+            await self._refuse(refusal(403, "Refused", sentence), scope, receive, send)
             return
         if not _known(scope["path"]):
-            await _answer(send, 404, "NotFound", "There is nothing at this address.", self._headers)
+            nothing = refusal(404, "NotFound", "There is nothing at this address.")
+            await self._refuse(nothing, scope, receive, send)
             return
 
         async def with_headers(message: Message) -> None:
@@ -77,6 +80,10 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+    async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        response.headers.update(self._headers)
+        await response(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> str | None:
         """Why this request is not answered, in one sentence."""
@@ -121,11 +128,3 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]
-
-
-async def _answer(send: Send, status: int, error: str, sentence: str, headers: dict[str, str]) -> None:
-    body = json.dumps({"error": error, "sentence": sentence}).encode()
-    sent = {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
-    raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})

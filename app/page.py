@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -22,16 +21,16 @@ from fastapi.responses import StreamingResponse
 from gradio import Error, Server
 from starlette.concurrency import run_in_threadpool
 
+from app.answers import answer, dumps, refusal
+from app.attempts import attempt
 from app.doorkeeper import SCOPE, Doorkeeper
 from app.guard import Guard
-from app.session import Refused, Session, Subscription
-from app.store import InvalidValue, NotFound, StaleDocument, StaleRevision, StoreError
+from app.session import Session, Subscription
+from app.store import StoreError, StoreUnavailable
 from app.transfer_routes import transfer_routes
 from app.verbs import VERBS, BadRequest, Fields, Json
-from app.verbs.shapes import card_json, outline_json, section_json, state_json
+from app.verbs.shapes import card_json, state_json
 from app.visitors import OWN, Visitors
-from model.catalog import UnknownStop
-from model.contract import InvalidSetting
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -119,14 +118,14 @@ def _desk(visitors: Visitors, stop: asyncio.Event) -> APIRouter:
 
     @desk.get("/state")
     def state(request: Request) -> Response:
-        return _attempt(lambda: state_json(session_of(request)))
+        return attempt(lambda: answer(state_json(session_of(request))))
 
     @desk.get("/events")
     async def events(request: Request) -> Response:
         try:
             session = await run_in_threadpool(session_of, request)
-        except StoreError as error:
-            return _refused(503, type(error).__name__, str(error))
+        except StoreUnavailable as error:
+            return refusal(503, "StoreUnavailable", str(error))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stream = event_stream(session.subscribe(), stop, tabs)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
@@ -134,12 +133,12 @@ def _desk(visitors: Visitors, stop: asyncio.Event) -> APIRouter:
     @desk.post("/verb/{name}")
     async def verb(name: str, request: Request) -> Response:
         if name not in VERBS:
-            return _refused(404, "NotFound", "The desk has no such verb.")
+            return refusal(404, "NotFound", "The desk has no such verb.")
         try:
             given = Fields(await _body(request))
         except BadRequest as error:
-            return _refused(400, "BadRequest", str(error))
-        return await run_in_threadpool(_attempt, lambda: VERBS[name](session_of(request), given))
+            return refusal(400, "BadRequest", str(error))
+        return await run_in_threadpool(attempt, lambda: answer(VERBS[name](session_of(request), given)))
 
     return desk
 
@@ -172,7 +171,7 @@ async def event_stream(
                 if event["type"] == "step":
                     next_picture = now + 1 / PICTURES_PER_SECOND
                 last_sent = now
-                yield f"data: {_dumps(event)}\n\n"
+                yield f"data: {dumps(event)}\n\n"
             elif now - last_sent >= BEAT_SECONDS:
                 last_sent = now
                 yield ": beat\n\n"
@@ -182,51 +181,7 @@ async def event_stream(
         subscription.close()
 
 
-# ---------------------------------------------------------------------------------------------------------- answers
-
-
-def _attempt(verb: Callable[[], Json]) -> Response:
-    """The verb's answer, or its refusal with a sentence. What nobody foresaw stays loud."""
-    try:
-        return _json(verb())
-    except StaleRevision as error:
-        sides = {"mine": error.mine, "theirs": section_json(error.theirs)}
-        return _refused(409, "StaleRevision", str(error), sides)
-    except StaleDocument as error:
-        sides = {"mine": error.mine, "theirs": outline_json(error.theirs)}
-        return _refused(409, "StaleDocument", str(error), sides)
-    except NotFound as error:
-        return _refused(404, "NotFound", str(error))
-    except (BadRequest, InvalidSetting, InvalidValue, UnknownStop) as error:
-        return _refused(400, type(error).__name__, str(error))
-    except Refused as error:
-        return _refused(422, "Refused", str(error))
-    except StoreError as error:
-        return _refused(503, type(error).__name__, str(error))
-
-
-def _refused(status: int, error: str, sentence: str, sides: Json | None = None) -> Response:
-    return _json({"error": error, "sentence": sentence, **(sides or {})}, status)
-
-
-def _json(value: Json, status: int = 200) -> Response:
-    return Response(_dumps(value), status, {"Cache-Control": "no-store"}, "application/json")
-
-
-def _dumps(value: Any) -> str:
-    """JSON that every browser reads: a number it has no word for becomes null."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+# ------------------------------------------------------------------------------------------------- bodies and files
 
 
 async def _body(request: Request) -> Json:
@@ -250,7 +205,7 @@ def _file(name: str, request: Request) -> Response:
     path = ASSETS / name
     media = MEDIA.get(path.suffix)
     if media is None or path.parent != ASSETS or not path.is_file():
-        return _refused(404, "NotFound", "There is nothing at this address.")
+        return refusal(404, "NotFound", "There is nothing at this address.")
     content = path.read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}

@@ -160,6 +160,7 @@ class Press:
             if self._current is not None and self._current.owner == owner:
                 self._current.conclude(ending)
                 self._current = None
+            self._turns.pop(owner, None)
 
     @contextmanager
     def still(self) -> Iterator[None]:

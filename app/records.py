@@ -6,10 +6,10 @@ Knows nothing of SQLite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from app.database import StoreError
-from app.draft import Document, Section
+from app.draft import Document, Section, Status
 
 JobState = Literal["running", "finished", "stopped", "failed"]
 
@@ -45,6 +45,26 @@ SnapshotKind = Literal["named", "daily", "before restore", "before replace"]
 TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 SNAPSHOT_KINDS: tuple[SnapshotKind, ...] = get_args(SnapshotKind)
+
+
+class DocumentFields(TypedDict, total=False):
+    """What can be changed of a document; None: stays as it is. dial: JSON, empty for none of its own."""
+
+    title: str | None
+    style: str | None
+    notes: str | None
+    dial: str | None
+
+
+class SectionFields(TypedDict, total=False):
+    """What can be changed of a section; None: stays as it is. dial: JSON, empty for the document's."""
+
+    title: str | None
+    brief: str | None
+    target_words: int | None
+    status: Status | None
+    notes: str | None
+    dial: str | None
 
 
 class NotFound(StoreError):

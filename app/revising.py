@@ -6,11 +6,8 @@ process or a page.
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
 
 from app.draft import Block, Section
 from app.events import DeskEvent, Hub, picture, take_facts
@@ -18,7 +15,7 @@ from app.passages import Passage
 from app.prompt import PromptError, end_that_fits, read_for, read_on
 from app.records import NotFound
 from app.store import Store, StoreError, TakeText
-from app.task import Asked, Ending, Known, Refused, Task, state_of
+from app.task import Asked, Ending, Known, Refused, Task
 from model import contract
 from model.contract import BlockStep, Dial, Fill, Filled, Finished, JobEvent
 
@@ -42,19 +39,12 @@ class ReviseTask(Task):
         dial: Dial,
         stop_name: str | None,
         seed: int | None,
-        clock: Callable[[], float],
     ) -> None:
-        super().__init__(hub, section.document_id, section.id)
+        super().__init__(store, hub, section, dial=dial, stop_name=stop_name, seed=seed)
         self.kind = passage.kind
-        self._store, self._hub, self._clock = store, hub, clock
-        self._section, self._passage = section, passage
-        self._dial, self._stop_name = dial, stop_name
-        self._seed = secrets.randbits(32) if seed is None else seed
+        self._passage = passage
         self._fill: Fill | None = None
-        self._step: BlockStep | None = None
         self._waiting = False
-        self._position = 0
-        self._began = 0.0
 
     # ------------------------------------------------------------------------------------------------------ its turn
 
@@ -62,7 +52,7 @@ class ReviseTask(Task):
         self._asked(known)
 
     def begin(self, known: Known) -> Asked:
-        self._fill, self._began = self._asked(known), self._clock()
+        self._fill = self._asked(known)
         where = {"kind": self.kind, "start": self._passage.start, "end": self._passage.end}
         asked = {**where, "dial": asdict(self._dial), "stop": self._stop_name, "seed": self._seed}
         self._store.start_job(self.id, self.section_id, asked)
@@ -104,11 +94,6 @@ class ReviseTask(Task):
             weakest=passage.weakest,
         )
 
-    def wait(self, position: int) -> None:
-        if position != self._position:
-            self._position = position
-            self._tell("queued")
-
     def again(self) -> Asked:
         assert self._fill is not None
         self._waiting = False
@@ -116,7 +101,7 @@ class ReviseTask(Task):
         return self._fill
 
     def interrupted(self, sentence: str) -> None:
-        self._step, self._waiting = None, True
+        self._waiting = True
         self._tell("running", sentence)
 
     # --------------------------------------------------------------------------------------------------- what happens
@@ -124,10 +109,9 @@ class ReviseTask(Task):
     def hear(self, event: JobEvent) -> bool:
         match event:
             case contract.Reading():
-                self._hub.publish({"type": "reading", **self._place(), "done": event.done, "total": event.total})
+                self._publish("reading", done=event.done, total=event.total)
             case BlockStep():
-                self._step = event
-                self._hub.publish({"type": "trying", **self._place(), **picture(event)})
+                self._publish("trying", **picture(event))
         return False
 
     def finish(self, event: Finished | Filled) -> Ending:
@@ -152,22 +136,12 @@ class ReviseTask(Task):
             )
         except StoreError as error:
             return Ending("failed", str(error))
-        self._hub.publish({"type": "takes", **self._place(), "take": take_facts(take)})
+        self._publish("takes", take=take_facts(take))
         return Ending("finished", reason="takes")
 
     def _filled(self, holes: tuple[str, ...]) -> list[str]:
         left = iter(holes)
         return [next(left) if piece.text is None else piece.text for piece in self._passage.pieces]
-
-    def conclude(self, ending: Ending) -> None:
-        sentence = ending.sentence
-        if not sentence and ending.state == "stopped":
-            sentence = "Stopped; the text stays as it was."
-        if self._fill is not None:
-            note = {"sentence": sentence, "reason": ending.reason}
-            with contextlib.suppress(StoreError):  # the next start puts it right
-                self._store.end_job(self.id, ending.state, note)
-        self._tell(ending.state, sentence, ending.reason)
 
     @property
     def complete(self) -> bool:
@@ -176,35 +150,17 @@ class ReviseTask(Task):
     # ------------------------------------------------------------------------------------------------------- telling
 
     def facts(self) -> DeskEvent:
-        return {
-            **self._about(),
-            "section_title": self._section.title,
-            "state": "queued" if self._fill is None else "running",
-            "waiting": self._waiting,
-            "stopping": self.ending is not None,
-            "reading": None,
-            "step": None,
-        }
+        return {**super().facts(), "waiting": self._waiting}
 
-    def _tell(self, state: str, sentence: str = "", reason: str | None = None) -> None:
-        facts = {"type": "job", **self._about(), "state": state, "sentence": sentence, "reason": reason}
-        self._hub.publish(facts)
+    @property
+    def _begun(self) -> bool:
+        return self._fill is not None
 
-    def _about(self) -> dict[str, Any]:
-        return {
-            **state_of(self),
-            "position": self._position if self._fill is None else 0,
-            "start": self._passage.start,
-            "end": self._passage.end,
-            "dial": asdict(self._dial),
-            "stop_name": self._stop_name,
-            "seed": str(self._seed),
-            "left_out": [],
-            "meter": None,
-        }
+    def _stopped(self) -> str:
+        return "Stopped; the text stays as it was."
 
-    def _place(self) -> dict[str, Any]:
-        return {"job": self.id, "section_id": self.section_id}
+    def _about(self) -> DeskEvent:
+        return {**super()._about(), "start": self._passage.start, "end": self._passage.end}
 
 
 def beginning_that_fits(text: str, size: Callable[[str], int], room: int) -> str:

@@ -7,15 +7,15 @@ terminal that calls it, and nothing of the network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from app.dialing import kept_dial
-from app.draft import Card, Document, Section, Status, join, shared_prefix
+from app.draft import Card, Document, Section, join, shared_prefix
 from app.events import Hub, Subscription, changed
 from app.passages import BadPassage, Kind, passage
 from app.press import Press
 from app.prompt import PromptError, Reading
-from app.records import EditKind, HistoryRow
+from app.records import DocumentFields, EditKind, HistoryRow, SectionFields
 from app.revising import ReviseTask
 from app.store import MAX_TARGET_WORDS, Deleted, Hit, Snapshot, SnapshotCard, Store, Take, Version
 from app.task import Ending, Refused, Task
@@ -84,20 +84,9 @@ class Session:
     def create_document(self, title: str) -> Document:
         return self._tell_document(self._store.create_document(title))
 
-    def change_document(
-        self,
-        document_id: int,
-        revision: int,
-        *,
-        title: str | None = None,
-        style: str | None = None,
-        notes: str | None = None,
-        dial: str | None = None,
-    ) -> Document:
-        """dial: JSON as app.dialing.kept_dial reads it; empty: none any more."""
-        return self._tell_document(
-            self._store.change_document(document_id, revision, title=title, style=style, notes=notes, dial=dial)
-        )
+    def change_document(self, document_id: int, revision: int, **given: Unpack[DocumentFields]) -> Document:
+        """dial: as app.dialing.kept_dial reads it."""
+        return self._tell_document(self._store.change_document(document_id, revision, **given))
 
     def delete_document(self, document_id: int, revision: int) -> None:
         """A job that writes in it is stopped."""
@@ -121,31 +110,9 @@ class Session:
             )
         )
 
-    def change_section(
-        self,
-        section_id: int,
-        revision: int,
-        *,
-        title: str | None = None,
-        brief: str | None = None,
-        target_words: int | None = None,
-        status: Status | None = None,
-        notes: str | None = None,
-        dial: str | None = None,
-    ) -> Section:
-        """dial: JSON as app.dialing.kept_dial reads it; empty: none any more."""
-        return self._tell_section(
-            self._store.change_section(
-                section_id,
-                revision,
-                title=title,
-                brief=brief,
-                target_words=target_words,
-                status=status,
-                notes=notes,
-                dial=dial,
-            )
-        )
+    def change_section(self, section_id: int, revision: int, **given: Unpack[SectionFields]) -> Section:
+        """dial: as app.dialing.kept_dial reads it."""
+        return self._tell_section(self._store.change_section(section_id, revision, **given))
 
     def delete_section(self, section_id: int, revision: int) -> Document:
         """A job that writes it is stopped."""
@@ -359,7 +326,6 @@ class Session:
             dial=dial,
             stop_name=stop_name,
             seed=seed,
-            clock=self._press.clock,
         )
         self._press.submit(task)
         return task.id

@@ -10,15 +10,14 @@ Decides nothing about formats. A refusal is {"error": …, "sentence": …}, as 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.converting import ConversionError
+from app.answers import answer, refusal
+from app.attempts import attempt
 from app.draft import Document
 from app.export import FORMATS, export, section_alone
 from app.importing import Imported, import_file
@@ -40,8 +39,8 @@ def transfer_routes(session_of: Callable[[Request], Session]) -> APIRouter:
         stem, _, ending = name.rpartition(".")
         document_id, section_id = _number(stem), _number(section)
         if ending not in FORMATS or document_id is None or (section is not None and section_id is None):
-            return _refused(404, "NotFound", "There is no such document.")
-        return _attempt(lambda: _exported(session_of(request), document_id, section_id, ending))
+            return refusal(404, "NotFound", "There is no such document.")
+        return attempt(lambda: _exported(session_of(request), document_id, section_id, ending))
 
     @routes.post("/import")
     async def file_in(request: Request, name: str = "") -> Response:
@@ -49,10 +48,10 @@ def transfer_routes(session_of: Callable[[Request], Session]) -> APIRouter:
         async for piece in request.stream():
             content += piece
             if len(content) > MAX_FILE:
-                return _refused(
+                return refusal(
                     413, "BadRequest", f"This file is too large: at most {MAX_FILE // 2**20} MB are possible."
                 )
-        return await run_in_threadpool(_attempt, lambda: _imported(session_of(request), name, bytes(content)))
+        return await run_in_threadpool(attempt, lambda: _imported(session_of(request), name, bytes(content)))
 
     return routes
 
@@ -98,29 +97,8 @@ def _exported(session: Session, document_id: int, section_id: int | None, ending
 
 def _imported(session: Session, name: str, content: bytes) -> Response:
     imported = import_file(name, content)
-    return _json({"document": outline_json(keep(session, imported)), "notes": list(imported.notes)})
-
-
-def _attempt(work: Callable[[], Response]) -> Response:
-    """What the work answers, or its refusal with a sentence. What nobody foresaw stays loud."""
-    try:
-        return work()
-    except NotFound as error:
-        return _refused(404, "NotFound", str(error))
-    except ConversionError as error:
-        return _refused(422, "ConversionError", str(error))
-    except StoreError as error:
-        return _refused(503, type(error).__name__, str(error))
+    return answer({"document": outline_json(keep(session, imported)), "notes": list(imported.notes)})
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _refused(status: int, error: str, sentence: str) -> Response:
-    return _json({"error": error, "sentence": sentence}, status)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    content = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Response(content, status, {"Cache-Control": "no-store"}, "application/json")

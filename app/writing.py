@@ -5,12 +5,9 @@ A block is in the store before anybody hears that it is locked. Knows nothing of
 
 from __future__ import annotations
 
-import contextlib
 import math
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 from app.dialing import key_of, seconds_to_write
 from app.draft import Section
@@ -19,7 +16,7 @@ from app.prompt import CHAT_TOKENS, PromptError, Reading, read_for, read_on
 from app.records import NotFound
 from app.running import Order, RunningJob
 from app.store import Store, StoreError
-from app.task import Asked, Ending, Known, Refused, Task, state_of
+from app.task import Asked, Ending, Known, Refused, Task
 from model import contract
 from model.contract import BlockLocked, BlockStep, Dial, Filled, Finished, JobEvent, Request
 
@@ -52,13 +49,9 @@ class WriteTask(Task):
         clock: Callable[[], float],
         learn: Learn,
     ) -> None:
-        super().__init__(hub, section.document_id, section.id)
-        self._store, self._hub, self._clock, self._learn = store, hub, clock, learn
-        self._section = section
-        self._dial, self._stop_name, self._words = dial, stop_name, words
-        self._seed = secrets.randbits(32) if seed is None else seed
+        super().__init__(store, hub, section, dial=dial, stop_name=stop_name, seed=seed)
+        self._words, self._clock, self._learn = words, clock, learn
         self._job: RunningJob | None = None
-        self._position = 0
 
     # ------------------------------------------------------------------------------------------------------ its turn
 
@@ -94,11 +87,6 @@ class WriteTask(Task):
             seed=self._seed,
         )
 
-    def wait(self, position: int) -> None:
-        if position != self._position:
-            self._position = position
-            self._tell("queued")
-
     def again(self) -> Asked:
         assert self._job is not None
         request = self._job.resume(self._clock())
@@ -118,11 +106,10 @@ class WriteTask(Task):
         match event:
             case contract.Reading():
                 job.reading = event
-                self._hub.publish({"type": "reading", **self._place(), "done": event.done, "total": event.total})
+                self._publish("reading", done=event.done, total=event.total)
             case BlockStep():
                 job.step(event)
-                meter = job.meter(self._clock())
-                self._hub.publish({"type": "step", **self._place(), **picture(event), "meter": meter})
+                self._publish("step", **picture(event), meter=self._meter())
             case BlockLocked():
                 return self._on_locked(job, event)
         return False
@@ -139,16 +126,13 @@ class WriteTask(Task):
             self.ending = Ending("failed", str(error))
             return False
         block = job.lock(event, self._clock())
-        self._hub.publish(
-            {
-                "type": "locked",
-                **self._place(),
-                "index": index,
-                "seen_blocks": len(section.blocks),
-                "revision": section.revision,
-                "block": block_facts(block),
-                "meter": job.meter(self._clock()),
-            }
+        self._publish(
+            "locked",
+            index=index,
+            seen_blocks=len(section.blocks),
+            revision=section.revision,
+            block=block_facts(block),
+            meter=self._meter(),
         )
         return True
 
@@ -169,20 +153,6 @@ class WriteTask(Task):
         }[event.reason]
         return Ending("finished", sentence, event.reason)
 
-    def conclude(self, ending: Ending) -> None:
-        sentence = ending.sentence
-        if self._job is None:
-            if not sentence and ending.state == "stopped":
-                sentence = "Taken out of the line before it was begun."
-        else:
-            if not sentence and ending.state == "stopped":
-                sentence = f"Stopped after {_words(self._job.words)}, which are kept."
-            facts = {"sentence": sentence, "reason": ending.reason, "meter": self._meter()}
-            # A store that does not take this note has been the end of the job already; the next start puts it right.
-            with contextlib.suppress(StoreError):
-                self._store.end_job(self.id, ending.state, facts)
-        self._tell(ending.state, sentence, ending.reason)
-
     @property
     def complete(self) -> bool:
         return self._job is not None and self._job.complete
@@ -190,40 +160,28 @@ class WriteTask(Task):
     # ------------------------------------------------------------------------------------------------------- telling
 
     def facts(self) -> DeskEvent:
-        """step: the block being denoised as in a "step" event, or None. reading: {done, total} while it is read."""
         job = self._job
-        step, reading = (None, None) if job is None else (job.newest, job.reading)
-        return {
-            **self._about(),
-            "section_title": self._section.title,
-            "state": "queued" if job is None else "running",
-            "waiting": job is not None and job.waiting,
-            "stopping": self.ending is not None,
-            "reading": None if reading is None else {"done": reading.done, "total": reading.total},
-            "step": None if step is None else picture(step),
-        }
+        if job is None:
+            return super().facts()
+        reading = None if job.reading is None else {"done": job.reading.done, "total": job.reading.total}
+        step = None if job.newest is None else picture(job.newest)
+        return {**super().facts(), "waiting": job.waiting, "reading": reading, "step": step}
 
-    def _tell(self, state: str, sentence: str = "", reason: str | None = None) -> None:
-        facts = {"type": "job", **self._about(), "state": state, "sentence": sentence, "reason": reason}
-        self._hub.publish(facts)
+    @property
+    def _begun(self) -> bool:
+        return self._job is not None
 
-    def _about(self) -> dict[str, Any]:
-        order = None if self._job is None else self._job.order
-        return {
-            **state_of(self),
-            "position": self._position if order is None else 0,
-            "dial": asdict(self._dial),
-            "stop_name": self._stop_name if order is None else order.stop_name,
-            "seed": str(self._seed),
-            "left_out": [] if order is None else list(order.left_out),
-            "meter": self._meter(),
-        }
+    def _stopped(self) -> str:
+        return f"Stopped after {_words(self._job.words if self._job else 0)}, which are kept."
 
-    def _meter(self) -> dict[str, Any] | None:
+    def _about(self) -> DeskEvent:
+        if self._job is None:
+            return super()._about()
+        order = self._job.order
+        return {**super()._about(), "stop_name": order.stop_name, "left_out": list(order.left_out)}
+
+    def _meter(self) -> DeskEvent | None:
         return None if self._job is None else self._job.meter(self._clock())
-
-    def _place(self) -> dict[str, Any]:
-        return {"job": self.id, "section_id": self.section_id}
 
 
 # ------------------------------------------------------------------------------------------- what is read and asked

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,13 @@ import pytest
 from hypothesis import settings
 
 from app.environment import ROOT
+from app.press import Press
 from app.settings import parse
 from app.store import Store
-from model.catalog import CATALOG
+from app.visitors import Visitors
+from app.worker import Worker, WorkerEvent
+from model.catalog import CATALOG, SMOLLM2
+from tests.scripted_engine import scripted_child
 
 # No deadline: on a shared machine the time one example takes says nothing about the code.
 settings.register_profile("galley", deadline=None, print_blob=True)
@@ -35,6 +40,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "data" / "galley.db")
     yield store
     store.close()
+
+
+@pytest.fixture
+def visitors(tmp_path: Path) -> Iterator[Visitors]:
+    """A desk whose model process has not been started."""
+
+    def make_worker(on_event: Callable[[WorkerEvent], None]) -> Worker:
+        return Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child)
+
+    press = Press(SMOLLM2, make_worker)
+    with closing(press), closing(Visitors(tmp_path / "data" / "galley.db", press)) as everybody:
+        yield everybody
 
 
 @pytest.fixture(scope="session")

@@ -34,12 +34,17 @@ ARROWS: dict[str, set[str]] = {
     "app.progress": set(),
     # page -> verbs -> session -> {store, press -> worker, tasks -> {prompt, passages, draft}}
     "app.page": {
-        "app.doorkeeper", "app.guard", "app.session", "app.transfer_routes", "app.verbs", "app.verbs.shapes",
-        "app.visitors",
-        "app.store", "model.contract", "model.catalog",  # only the names of their errors
+        "app.answers", "app.attempts", "app.doorkeeper", "app.guard", "app.session", "app.transfer_routes", "app.verbs",
+        "app.verbs.shapes", "app.visitors",
+        "app.store",  # only the names of its errors
     },
-    "app.guard": set(),
-    "app.doorkeeper": {"app.visitors"},
+    "app.answers": set(),
+    "app.attempts": {
+        "app.answers", "app.verbs.shapes",
+        "app.converting", "app.session", "app.store", "app.verbs", "model.catalog", "model.contract",  # only errors
+    },
+    "app.guard": {"app.answers"},
+    "app.doorkeeper": {"app.answers", "app.visitors"},
     "app.visitors": {"app.press", "app.session", "app.store"},
     "app.verbs": {
         "app.session", "app.verbs.documents", "app.verbs.fields", "app.verbs.finding", "app.verbs.history",
@@ -70,7 +75,7 @@ ARROWS: dict[str, set[str]] = {
         "app.draft", "app.events", "app.passages", "app.prompt", "app.records", "app.store", "app.task",
         "model.contract",
     },
-    "app.task": {"app.dialing", "app.events", "model.catalog", "model.contract"},
+    "app.task": {"app.dialing", "app.draft", "app.events", "app.store", "model.catalog", "model.contract"},
     "app.running": {"app.dialing", "app.draft", "model.contract"},
     "app.events": {"app.draft", "app.records", "model.contract"},
     "app.dialing": {"model.contract", "model.catalog"},
@@ -79,7 +84,8 @@ ARROWS: dict[str, set[str]] = {
     "app.render": {"app.draft"},
     # documents out and in: routes -> {export, importing} -> {formats -> reading -> render, converting}
     "app.transfer_routes": {
-        "app.converting", "app.draft", "app.export", "app.importing", "app.session", "app.store", "app.verbs.shapes",
+        "app.answers", "app.attempts", "app.draft", "app.export", "app.importing", "app.session", "app.store",
+        "app.verbs.shapes",
     },
     "app.export": {
         "app.converting", "app.draft", "app.formats.markdown", "app.formats.pandoc_tree", "app.formats.plain_text",

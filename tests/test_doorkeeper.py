@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +10,9 @@ from starlette.testclient import TestClient
 
 import app.doorkeeper
 from app.doorkeeper import COOKIE, TOKEN_LENGTH
-from app.press import Press
 from app.visitors import MOST_OPEN, OWN, Visitors
-from app.worker import Worker
-from model.catalog import SMOLLM2
-from tests.scripted_engine import scripted_child
 
 ADDRESS = "http://127.0.0.1:7860"
-
-
-@pytest.fixture
-def visitors(tmp_path: Path) -> Iterator[Visitors]:
-    def make_worker(on_event: Any) -> Worker:
-        return Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child)
-
-    press = Press(SMOLLM2, make_worker)
-    with closing(press), closing(Visitors(tmp_path / "data" / "galley.db", press)) as all_of_them:
-        yield all_of_them
 
 
 def browser(visitors: Visitors, *, secure: bool = False, **how: Any) -> TestClient:

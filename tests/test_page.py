@@ -6,10 +6,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import closing
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,14 +18,10 @@ from starlette.testclient import TestClient
 
 from app.events import Hub, Subscription
 from app.launch import keep_private, served, usable_port
-from app.press import Press
 from app.session import Session
 from app.settings import parse
 from app.store import Store
 from app.visitors import OWN, Visitors
-from app.worker import Worker
-from model.catalog import SMOLLM2
-from tests.scripted_engine import scripted_child
 
 keep_private(os.environ)
 
@@ -42,18 +35,6 @@ from app.page import (  # noqa: E402 (only after gradio has been told to keep qu
 )
 
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def visitors(tmp_path: Path) -> Iterator[Visitors]:
-    """A desk whose model process has not been started."""
-
-    def make_worker(on_event: Any) -> Worker:
-        return Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child)
-
-    press = Press(SMOLLM2, make_worker)
-    with closing(press), closing(Visitors(tmp_path / "data" / "galley.db", press)) as everybody:
-        yield everybody
 
 
 @pytest.fixture
@@ -154,8 +135,8 @@ def test_a_stale_save_is_refused_with_both_texts(client: TestClient) -> None:
 
 def test_a_stale_title_is_refused_with_the_document_as_it_is(client: TestClient) -> None:
     document = ask(client, "create_document", title="T")["document"]["id"]
-    ask(client, "rename_document", document_id=document, revision=0, title="Theirs")
-    said = refused(client, "rename_document", 409, document_id=document, revision=0, title="Mine")
+    ask(client, "change_document", document_id=document, revision=0, title="Theirs")
+    said = refused(client, "change_document", 409, document_id=document, revision=0, title="Mine")
     assert (said["error"], said["mine"], said["theirs"]["title"]) == ("StaleDocument", "Mine", "Theirs")
 
 

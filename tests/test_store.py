@@ -232,9 +232,9 @@ def test_stale_changes_of_a_section_are_refused(store: Store, section: Section) 
 
 def test_stale_changes_of_a_document_are_refused(store: Store) -> None:
     document = store.create_document("One")
-    store.rename_document(document.id, 0, "Two")
+    store.change_document(document.id, 0, title="Two")
     for change in (
-        lambda: store.rename_document(document.id, 0, "Three"),
+        lambda: store.change_document(document.id, 0, title="Three"),
         lambda: store.delete_document(document.id, 0),
         lambda: store.add_section(document.id, 0, after=None, title="Four", brief="Five"),
     ):
@@ -368,7 +368,7 @@ def test_what_does_not_exist_is_one_sentence(store: Store, section: Section, num
     for ask in (
         lambda: store.document(number),
         lambda: store.section(number),
-        lambda: store.rename_document(number, 0, "T"),
+        lambda: store.change_document(number, 0, title="T"),
         lambda: store.delete_document(number, 0),
         lambda: store.add_section(number, 0, after=None),
         lambda: store.change_section(number, 0, title="T"),
@@ -407,7 +407,7 @@ def test_the_history_cannot_be_changed_even_by_hand(store: Store, section: Secti
 def test_every_change_is_in_the_history(store: Store) -> None:
     document = store.create_document("D")
     section = document.sections[0]
-    store.rename_document(document.id, 0, "E")
+    store.change_document(document.id, 0, title="E")
     document = store.add_section(document.id, 1, after=section.id)
     store.change_section(section.id, 0, title="T")
     store.save_text(section.id, 1, 0, "Words.")

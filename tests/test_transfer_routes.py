@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,13 +12,9 @@ from starlette.testclient import TestClient
 from app.export import FORMATS
 from app.importing import Imported, Part
 from app.launch import keep_private
-from app.press import Press
 from app.session import Session
 from app.store import MAX_TARGET_WORDS, StoreUnavailable
 from app.visitors import OWN, Visitors
-from app.worker import Worker
-from model.catalog import SMOLLM2
-from tests.scripted_engine import scripted_child
 
 keep_private(os.environ)
 
@@ -30,18 +23,6 @@ from app.transfer_routes import MAX_FILE, keep  # noqa: E402
 
 FILE = {"Content-Type": "application/octet-stream"}
 WORD_FILE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-
-
-@pytest.fixture
-def visitors(tmp_path: Path) -> Iterator[Visitors]:
-    """A desk whose model process has not been started."""
-
-    def make_worker(on_event: Any) -> Worker:
-        return Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child)
-
-    press = Press(SMOLLM2, make_worker)
-    with closing(press), closing(Visitors(tmp_path / "data" / "galley.db", press)) as everybody:
-        yield everybody
 
 
 @pytest.fixture

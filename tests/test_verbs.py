@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.press import Press
 from app.session import Refused, Session
-from app.store import MAX_TARGET_WORDS, StaleDocument, StaleRevision, Store, StoreError
+from app.store import MAX_TARGET_WORDS, StaleDocument, StaleRevision, StoreError
 from app.verbs import VERBS, BadRequest, Fields, Json
 from app.verbs.fields import MAX_BRIEF, MAX_TEXT, MAX_TITLE
 from app.verbs.shapes import model_json
-from app.worker import Worker
+from app.visitors import OWN, Visitors
 from model.catalog import CATALOG, SMOLLM2, Entry, UnknownStop
 from model.contract import InvalidSetting
-from tests.scripted_engine import scripted_child
 
 STOP = SMOLLM2.stops[0]
 DIAL = asdict(STOP.dial)
 
 
 @pytest.fixture
-def session(store: Store, tmp_path: Path) -> Iterator[Session]:
+def session(visitors: Visitors) -> Session:
     """A desk whose model process has not been started."""
-    press = Press(
-        SMOLLM2,
-        lambda on_event: Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child),
-    )
-    with closing(press), closing(Session(store, press)) as session:
-        yield session
+    return visitors.session(OWN)
 
 
 def ask(session: Session, verb: str, **fields: Any) -> Json:
@@ -64,7 +54,7 @@ def test_a_document_from_its_making_to_its_end(session: Session) -> None:
     document = ask(session, "create_document", title=" Tides ")["document"]
     assert (document["title"], document["revision"], len(document["sections"])) == ("Tides", 0, 1)
     number, first = document["id"], document["sections"][0]["id"]
-    renamed = ask(session, "rename_document", document_id=number, revision=0, title="Ebb")["document"]
+    renamed = ask(session, "change_document", document_id=number, revision=0, title="Ebb")["document"]
     added = ask(
         session,
         "add_section",
@@ -149,7 +139,7 @@ def test_a_stale_save_carries_both_texts(session: Session) -> None:
         ask(session, "save_text", section_id=section, revision=0, seen_blocks=0, text="Mine.")
     assert (stale.value.mine, stale.value.theirs.text) == ("Mine.", "Theirs.")
     with pytest.raises(StaleDocument):
-        ask(session, "rename_document", document_id=document["id"], revision=7, title="Mine")
+        ask(session, "change_document", document_id=document["id"], revision=7, title="Mine")
 
 
 # --------------------------------------------------------------------------------------------------- what is refused

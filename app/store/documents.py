@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from app.draft import Card, Document, one_line
-from app.records import Deleted, NotFound
+from app.records import Deleted, DocumentFields, NotFound
 from app.store import fields
 from app.store.keeping import bump_document
 from app.store.sections import insert_section
@@ -35,25 +37,9 @@ class DocumentVerbs(Verbs):
             insert_section(tx, document_id, 0, 0, "", "", 150)
             return tx.document(document_id)
 
-    def rename_document(self, document_id: int, revision: int, title: str) -> Document:
-        """revision: the document's. Raises NotFound, StaleDocument."""
-        return self.change_document(document_id, revision, title=title)
-
-    def change_document(
-        self,
-        document_id: int,
-        revision: int,
-        *,
-        title: str | None = None,
-        style: str | None = None,
-        notes: str | None = None,
-        dial: str | None = None,
-    ) -> Document:
-        """Changes what is given. dial: JSON; "" for none of its own.
-
-        revision: the document's. Raises NotFound, StaleDocument, InvalidValue.
-        """
-        wanted = fields.of_document(title, style, notes, dial)
+    def change_document(self, document_id: int, revision: int, **given: Unpack[DocumentFields]) -> Document:
+        """Changes what is given. revision: the document's. Raises NotFound, StaleDocument, InvalidValue."""
+        wanted = fields.checked(given)
         with self._writing() as tx:
             document = tx.document(document_id)
             changes = fields.changed(document, wanted)

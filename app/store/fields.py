@@ -6,11 +6,12 @@ Each check returns the value as it is stored, or raises InvalidValue.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from app.draft import STATUSES, Document, Section, Status, one_line, span, storable
-from app.records import InvalidValue
+from app.records import DocumentFields, InvalidValue, SectionFields
 from app.store.transaction import Transaction
 
 MAX_TARGET_WORDS = 5000
@@ -59,45 +60,22 @@ def dial_json(text: str) -> str | None:
     return storable(text)
 
 
-def of_document(
-    title: str | None = None, style: str | None = None, notes: str | None = None, dial: str | None = None
-) -> dict[str, Any]:
-    """What is given, checked, by the names of Document's fields."""
-    wanted: dict[str, Any] = {}
-    if title is not None:
-        wanted["title"] = one_line(title)
-    if style is not None:
-        wanted["style"] = long_text(style, "style sheet")
-    if notes is not None:
-        wanted["notes"] = long_text(notes, "notes")
-    if dial is not None:
-        wanted["dial_json"] = dial_json(dial)
-    return wanted
+_CHECKS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "title": ("title", one_line),
+    "brief": ("brief", storable),
+    "target_words": ("target_words", target),
+    "status": ("status", known_status),
+    "style": ("style", partial(long_text, called="style sheet")),
+    "notes": ("notes", partial(long_text, called="notes")),
+    "dial": ("dial_json", dial_json),
+}
+"""What is given, as the field of Document or Section that it is and the check of it."""
 
 
-def of_section(
-    title: str | None = None,
-    brief: str | None = None,
-    target_words: int | None = None,
-    status: str | None = None,
-    notes: str | None = None,
-    dial: str | None = None,
-) -> dict[str, Any]:
-    """What is given, checked, by the names of Section's fields."""
-    wanted: dict[str, Any] = {}
-    if title is not None:
-        wanted["title"] = one_line(title)
-    if brief is not None:
-        wanted["brief"] = storable(brief)
-    if target_words is not None:
-        wanted["target_words"] = target(target_words)
-    if status is not None:
-        wanted["status"] = known_status(status)
-    if notes is not None:
-        wanted["notes"] = long_text(notes, "notes")
-    if dial is not None:
-        wanted["dial_json"] = dial_json(dial)
-    return wanted
+def checked(given: DocumentFields | SectionFields) -> dict[str, Any]:
+    """What is given, checked, by the names of the fields of Document or Section."""
+    known = {name: value for name, value in given.items() if value is not None}
+    return {_CHECKS[name][0]: _CHECKS[name][1](value) for name, value in known.items()}
 
 
 def said(wanted: Mapping[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from app.draft import Document, Section, Status
-from app.records import InvalidValue, NotFound
+from typing import Unpack
+
+from app.draft import Document, Section
+from app.records import InvalidValue, NotFound, SectionFields
 from app.store import fields
 from app.store.keeping import bump_document, bump_section
 from app.store.transaction import Transaction, Verbs, possible
@@ -30,7 +32,7 @@ class SectionVerbs(Verbs):
 
         revision: the document's. Raises NotFound, StaleDocument, InvalidValue.
         """
-        wanted = fields.of_section(title, brief, target_words)
+        wanted = fields.checked({"title": title, "brief": brief, "target_words": target_words})
         with self._writing() as tx:
             document = tx.document(document_id)
             tx.expect_document(document, revision, "\n".join([wanted["title"], wanted["brief"]]).strip())
@@ -43,23 +45,9 @@ class SectionVerbs(Verbs):
             put_in_order(tx, [*ids[:place], added, *ids[place:]])
             return tx.document(document_id)
 
-    def change_section(
-        self,
-        section_id: int,
-        revision: int,
-        *,
-        title: str | None = None,
-        brief: str | None = None,
-        target_words: int | None = None,
-        status: Status | None = None,
-        notes: str | None = None,
-        dial: str | None = None,
-    ) -> Section:
-        """Changes what is given. dial: JSON; "" for none of its own.
-
-        revision: the section's. Raises NotFound, StaleRevision, InvalidValue.
-        """
-        wanted = fields.of_section(title, brief, target_words, status, notes, dial)
+    def change_section(self, section_id: int, revision: int, **given: Unpack[SectionFields]) -> Section:
+        """Changes what is given. revision: the section's. Raises NotFound, StaleRevision, InvalidValue."""
+        wanted = fields.checked(given)
         with self._writing() as tx:
             section = tx.find(section_id, revision, fields.said(wanted))
             changes = fields.changed(section, wanted)

@@ -24,13 +24,6 @@ def _create_document(session: Session, given: Fields) -> Json:
     return {"document": outline_json(session.create_document(given.text("title", MAX_TITLE)))}
 
 
-def _rename_document(session: Session, given: Fields) -> Json:
-    document = session.change_document(
-        given.integer("document_id"), given.integer("revision"), title=given.text("title", MAX_TITLE)
-    )
-    return {"document": outline_json(document)}
-
-
 def _change_document(session: Session, given: Fields) -> Json:
     document = session.change_document(
         given.integer("document_id"),
@@ -136,7 +129,6 @@ DOCUMENTS: Mapping[str, Callable[[Session, Fields], Json]] = {
     "documents": _documents,
     "document": _document,
     "create_document": _create_document,
-    "rename_document": _rename_document,
     "change_document": _change_document,
     "delete_document": _delete_document,
     "restore_document": _restore_document,

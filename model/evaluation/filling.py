@@ -40,6 +40,7 @@ from model.denoiser import Denoiser
 from model.drawing import nll_of
 from model.engine import Engine
 from model.evaluation.intervals import Estimate, difference, quotient, ratio, student
+from model.evaluation.options import add_options, positive
 from model.evaluation.writing import SYSTEM, default_cache, say
 from model.passage import LOOKED_AT
 from model.tokenizer import TextTokenizer
@@ -321,23 +322,14 @@ def _tables(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model.evaluation.filling", description=__doc__)
     parser.add_argument("--texts", type=Path, required=True, metavar="FILE", help="JSON lines with `prompt` and `text`")
-    parser.add_argument("--gaps", type=_positive, default=40, metavar="N", help="gaps to fill (default: 40)")
-    parser.add_argument("--candidates", type=_positive, default=3, metavar="N", help="of each filling (default: 3)")
-    parser.add_argument("--rerolls", type=_positive, default=10, metavar="N", help="blocks (default: 10)")
+    parser.add_argument("--gaps", type=positive, default=40, metavar="N", help="gaps to fill (default: 40)")
+    parser.add_argument("--candidates", type=positive, default=3, metavar="N", help="of each filling (default: 3)")
+    parser.add_argument("--rerolls", type=positive, default=10, metavar="N", help="blocks (default: 10)")
     parser.add_argument(
-        "--rewritings", type=_positive, default=6, metavar="N", help="sentences that are rewritten (default: 6)"
+        "--rewritings", type=positive, default=6, metavar="N", help="sentences that are rewritten (default: 6)"
     )
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="print the first N gaps (default: 0)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same gaps and words (default: 1)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: torch's own choice)")
-    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where model files are kept")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
-    return int(text)
+    return add_options(parser)
 
 
 if __name__ == "__main__":

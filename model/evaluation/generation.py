@@ -26,6 +26,7 @@ from model.catalog import CATALOG, Entry
 from model.contract import Dial, InvalidSetting, Rule
 from model.evaluation.figures import Row, summary, table, tokens_per_second
 from model.evaluation.judge import Judge, JudgeUnusable, Verdict
+from model.evaluation.options import add_options, positive
 from model.evaluation.writing import BASELINE, BASELINE_NAME, SYSTEM, Text, Writer, cached, default_cache, say
 from model.tokenizer import TextStream, TextTokenizer
 from model.training.prompts import LISTS, UnusableList, read_lines
@@ -195,8 +196,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prompts", type=Path, default=HELD_OUT, metavar="FILE", help="one request a line (default: the held-out list)"
     )
-    parser.add_argument("--count", type=_positive, metavar="N", help="only the first N requests (default: all)")
-    parser.add_argument("--tokens", type=_positive, default=192, metavar="N", help="of every text (default: 192)")
+    parser.add_argument("--count", type=positive, metavar="N", help="only the first N requests (default: all)")
+    parser.add_argument("--tokens", type=positive, default=192, metavar="N", help="of every text (default: 192)")
     parser.add_argument(
         "--rows", nargs="+", metavar="NAME", help=f"only these of the model's own: {BASELINE_NAME!r}, or a stop"
     )
@@ -210,19 +211,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--judge", metavar="MODEL", help="another causal model that reads the texts: a Hugging Face id or a folder"
     )
-    parser.add_argument(
-        "--samples", type=_positive, default=0, metavar="N", help="print the first N texts of every row"
-    )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same texts (default: 1)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: torch's own choice)")
-    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where model files are kept")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
-    return int(text)
+    parser.add_argument("--samples", type=positive, default=0, metavar="N", help="print the first N texts of every row")
+    return add_options(parser)
 
 
 if __name__ == "__main__":

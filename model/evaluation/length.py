@@ -13,13 +13,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from model.catalog import CATALOG, Entry, UnknownStop
 from model.contract import BlockLocked, BlockStep, Failed, Finished, Request, count_words
 from model.ending import tolerance
 from model.engine import Engine, ModelUnavailable
 from model.evaluation.generation import HELD_OUT, NotPossible, read_requests, text_seed
+from model.evaluation.options import add_options, positive
 from model.evaluation.writing import SYSTEM, default_cache, say
 from model.sentences import closes_sentence
 
@@ -159,18 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(entry: Entry) -> argparse.ArgumentParser:
     names = [stop.name for stop in entry.stops]
     parser = argparse.ArgumentParser(prog="python -m model.evaluation.length", description=__doc__)
-    parser.add_argument("--count", type=_positive, default=60, metavar="N", help="how many sections (default: 60)")
+    parser.add_argument("--count", type=positive, default=60, metavar="N", help="how many sections (default: 60)")
     parser.add_argument("--stops", nargs="+", default=names, metavar="NAME", help=f"of the dial: {', '.join(names)}")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same texts (default: 1)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: torch's own choice)")
-    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where model files are kept")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
-    return int(text)
+    return add_options(parser)
 
 
 if __name__ == "__main__":
