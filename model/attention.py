@@ -16,11 +16,11 @@ FEW = 3
 """The same for the texts of a batch."""
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, short: int = SHORT, few: int = FEW) -> Tensor:
     """Softmax attention with grouped queries over all columns of a cache.
 
     queries [B, n, H·G, D], already scaled; keys, values [B, H, T, D]; bias [B or 1, 1, G·n or 1, T]. Returns
-    [B, n, H·G·D] in the dtype of the cache.
+    [B, n, H·G·D] in the dtype of the cache. TorchScript reads this function; constants reach it as defaults.
     The G query heads that share a key head are folded into the rows of one product (no copies of keys).
     """
     batch, n, query_heads, width = queries.shape
@@ -32,12 +32,17 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tenso
         .permute(0, 2, 3, 1, 4)
         .reshape(batch, heads, groups * n, width)
     )
-    if columns <= SHORT and batch <= FEW:
+    if columns <= short and batch <= few:
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
     else:
         scores = (q @ keys.mT).add_(bias)  # [B, H, G·n, T]
         out = torch.softmax(scores, dim=-1) @ values  # [B, H, G·n, D]
     return out.view(batch, heads, groups, n, width).permute(0, 3, 1, 2, 4).reshape(batch, n, query_heads * width)
+
+
+def keep(store: Tensor, at: int, keys_values: Tensor) -> None:
+    """keys_values [B, n, 2, H, D] of one layer go to the columns at … at+n of its store [2, B, H, capacity, D]."""
+    store.narrow(3, at, keys_values.shape[1]).copy_(keys_values.permute(2, 0, 3, 1, 4))
 
 
 def causal_mask(start: int, n: int, columns: int, device: torch.device) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.attention import keep
+
 GROWTH = 128
 """The cache grows by this many tokens: shapes stay the same between growths, so matrix products keep their plans."""
 
@@ -89,7 +91,7 @@ class BlockCache:
 
     def write(self, layer: Tensor, keys_values: Tensor) -> None:
         """keys_values [B, n, 2, H, D] of one layer go to the scratch columns size … size+n."""
-        layer.narrow(3, self.size, keys_values.shape[1]).copy_(keys_values.permute(2, 0, 3, 1, 4))
+        keep(layer, self.size, keys_values)
 
     def extend(self, tokens: Tensor) -> None:
         """Tokens [B, n] have been read: their keys and values lie at columns size … size+n."""

@@ -45,6 +45,9 @@ from model.weights import WeightsUnavailable, locate
 
 Reason = Literal["length", "end", "budget"]
 
+SHORT_BLOCK = 8
+"""Tokens: shorter blocks are not worth their while before the end of a text."""
+
 
 class ModelUnavailable(Exception):
     """The model cannot be had or loaded; the message is one sentence for the writer."""
@@ -184,7 +187,7 @@ class _Job:
             elif self._target is not None and self._near_the_end(self._target):
                 reason = yield from self._end(self._target, room)
             else:
-                reason = yield from self._next_block(min(self._request.dial.block_size, room))
+                reason = yield from self._next_block(self._size(room))
         yield Finished(
             job=self._request.job,
             reason=reason,
@@ -212,8 +215,25 @@ class _Job:
         return None if end is None else "end"
 
     def _near_the_end(self, target: Target) -> bool:
-        """A block has at most as many words as tokens."""
-        return target.least - self._words <= LAST_WORDS + self._request.dial.block_size
+        return self._words_before_the_end(target) <= self._shortest
+
+    def _size(self, room: int) -> int:
+        """Tokens of the next block. It has at most as many words as tokens, so it does not get past the beginning of
+        the end."""
+        size = min(self._request.dial.block_size, room)
+        if self._target is None or not self._facts.causal:
+            return size
+        return min(size, max(self._shortest, self._words_before_the_end(self._target)))
+
+    def _words_before_the_end(self, target: Target) -> int:
+        return target.least - self._words - LAST_WORDS
+
+    @property
+    def _shortest(self) -> int:
+        """Tokens of the shortest block for whose sake the end is put off. A network that reads blocks as a whole writes
+        none but whole ones."""
+        size = self._request.dial.block_size
+        return min(size, SHORT_BLOCK) if self._facts.causal else size
 
     def _end(self, target: Target, room: int) -> Generator[JobEvent, None, Reason]:
         """The last sentences: tried several times, the best cut is locked in."""

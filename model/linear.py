@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 FEW_ROWS = 6
 """Up to here float16 is as fast as bfloat16, and eight times as precise."""
 
 
-class Linear:
+class Linear(nn.Module):
     """y = x·Wᵀ for a weight [out, in] that never changes; x in the dtype of the weight.
 
     packed  keep 16-bit copies for a CPU's products, with sums in float32: float16 for few rows, bfloat16 for many, as
@@ -32,26 +32,30 @@ class Linear:
     """
 
     def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False) -> None:
+        super().__init__()
         packed = packed and weight.device.type == "cpu"
         fbgemm = packed and has_fbgemm()
         many = packed and multiplies_bfloat16() and not (rough and fbgemm)
         self.int8 = _packed_int8(weight) if fbgemm and rough else None
-        self.half = torch.ops.quantized.linear_prepack_fp16(weight.float(), None) if fbgemm and not rough else None
+        self.fp16 = torch.ops.quantized.linear_prepack_fp16(weight.float(), None) if fbgemm and not rough else None
         self.many = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16().contiguous(), 8) if many else None
         self.weight = None if fbgemm or many else weight.contiguous()
+        self.few = FEW_ROWS * weight.shape[1]
+        self.in_7_bits = fbgemm and not torch.cpu._is_vnni_supported()  # sums of two products would not fit 16 bits
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """x [..., in] → [..., out]."""
-        product: Tensor
         if self.weight is not None:
             return F.linear(x, self.weight)
         if self.int8 is not None:
-            product = torch.ops.quantized.linear_dynamic(x.float(), self.int8, not torch.cpu._is_vnni_supported())
-        elif self.many is None or (self.half is not None and x.numel() <= FEW_ROWS * x.shape[-1]):
-            product = torch.ops.quantized.linear_dynamic_fp16(x.float(), self.half)
-        else:
-            product = torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.many, None, "none", [], "")
-        return product
+            rough: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.int8, self.in_7_bits)
+            return rough
+        if self.many is None or (self.fp16 is not None and x.numel() <= self.few):
+            fine: Tensor = torch.ops.quantized.linear_dynamic_fp16(x.float(), self.fp16)
+            return fine
+        none = torch.jit.annotate(list[int | float | complex | None], [])  # type: ignore[no-untyped-call]
+        wide: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(torch.bfloat16), self.many, None, "none", none, "")
+        return wide
 
 
 def _packed_int8(weight: Tensor) -> Any:

@@ -24,8 +24,12 @@ from model.unmasking import Candidates, candidates
 CHUNK = 256
 """Prompt tokens read at once."""
 
-PROPOSALS = 5
-"""Tokens proposed at once under "verified": later ones are rarely reached, and each costs a row in two forwards."""
+PROPOSALS, LENIENT_PROPOSALS = 4, 6
+"""Tokens proposed at once under "verified", at most: later ones are rarely reached, and each costs a row in two
+forwards. Under leniency more of them pass."""
+
+WORTH = 0.4
+"""No more is proposed once all that was is likelier to fail than this: a further row costs a fifth of a token."""
 
 COOLER = 0.75
 """Under leniency proposals are drawn at this part of the temperature: the likelier ones pass more often."""
@@ -189,8 +193,10 @@ class BlockSampler:
             self._take(0, self._ahead, draws, tokens, nll, confidence)
             self._ahead, filled = None, 1
         while filled < size and not self._all_ended(tokens[:, :filled]):
-            count = min(size - filled - 1, PROPOSALS)  # the verifier adds one
+            most = LENIENT_PROPOSALS if self._lenient else PROPOSALS
+            count = min(size - filled - 1, most)  # the verifier adds one
             proposed, q = yield from self._propose(count, draws, tokens, confidence, filled)
+            count = len(q)
             start = self.cache.decided
             logits = self.denoiser.commit(proposed, self.cache)  # [B, count + 1, V]
             self.nfe += 1
@@ -211,11 +217,16 @@ class BlockSampler:
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor, filled: int
     ) -> Generator[Step, None, tuple[Tensor, list[Candidates]]]:
-        """Proposals [B, count] for the next slots and their laws, drawn from left to right (exactness needs it)."""
+        """Proposals [B, n] for the next slots and their laws, drawn from left to right (exactness needs it).
+
+        n is `count`, or less where one more would hardly be reached in any row. That depends on tokens to its left
+        alone, so the law of what is written does not.
+        """
         block = tokens[:, filled : filled + count].clone()
         laws: list[Candidates] = []
+        reached = torch.ones(len(block), device=block.device)
         for step in range(self.dial.steps):
-            masked = count - len(laws)
+            masked = block.shape[1] - len(laws)
             if masked == 0:
                 break
             features = self.denoiser.denoise(block, self.cache)
@@ -225,7 +236,11 @@ class BlockSampler:
             slots = self._shortlist(features[:, :upto])
             for slot in range(first, upto):
                 laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None))
-                block[:, slot] = laws[-1].draw(draws.uniform().to(block.device))
+                block[:, slot] = token = laws[-1].draw(draws.uniform().to(block.device))
+                reached = reached * unmasking.passing(laws[-1].prob_of(token), slot == 0, self._lenient)
+                if float(reached.max()) < WORTH:
+                    block = block[:, : slot + 1]
+                    break
             yield Step(tokens.clone(), confidence.clone())
         return block, laws
 

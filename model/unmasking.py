@@ -134,6 +134,14 @@ def typical(target: Candidates, token: Tensor, leniency: float) -> Tensor:
     return target.prob_of(token) >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
 
 
+def passing(chance: Tensor, first: bool, lenient: bool) -> Tensor:
+    """About how likely a proposal passes that had this chance in its own law [...]: lines through what was measured
+    over 3,000 proposals of the default model. first: in the first slot, which is hardly a guess."""
+    if lenient:
+        return torch.ones_like(chance) if first else 0.5 + 0.4 * chance
+    return 0.7 + 0.3 * chance if first else 0.3 + 0.45 * chance
+
+
 def repeats(text: Tensor) -> Tensor:
     """Whether the last RUN tokens of texts [B, n] stood there before: boolean [B]."""
     if text.shape[1] <= RUN:

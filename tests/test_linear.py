@@ -71,11 +71,11 @@ def test_rough_products_are_near(able: tuple[bool, bool], rows: tuple[int, ...])
 def test_only_the_copies_in_use_are_kept(able: tuple[bool, bool], rough: bool) -> None:
     bf16, fbgemm = able
     made = Linear(numbers(1)[1], packed=True, rough=rough)
-    kept = [name for name in ("weight", "many", "half", "int8") if getattr(made, name) is not None]
+    kept = [name for name in ("weight", "many", "fp16", "int8") if getattr(made, name) is not None]
     if rough and fbgemm:
         assert kept == ["int8"]
     else:
-        assert kept == (["many"] * bf16 + ["half"] * fbgemm or ["weight"])
+        assert kept == (["many"] * bf16 + ["fp16"] * fbgemm or ["weight"])
 
 
 def test_a_row_of_zeros_stays_zero_in_int8() -> None:

@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from model import scripting
 from model.attention import SHORT
+from model.backbones import llama
 from model.backbones.fit import WrongWeights
-from model.backbones.llama import Llama, RmsNorm, check_weights, weight_shapes
+from model.backbones.llama import Llama, check_weights, weight_shapes
+from model.backbones.llama_layers import RmsNorm
 from model.denoiser import GROWTH, BlockCache, ContextFull
 from tests.tiny import CONFIG, MASK, Parts, PlainLlama, parts
 
@@ -324,6 +327,23 @@ def test_sixteen_bits_stay_close_to_float32(tiny: Parts, fast: Llama, how: dict[
         exact = torch.cat([exact.flatten(), fast.denoise(rows(block), exact_cache).flatten()])
         found = torch.cat([found.flatten(), rough.denoise(rows(block), rough_cache).float().flatten()])
     assert 0.0 < (found - exact).norm() / exact.norm() < 0.05
+
+
+@pytest.mark.parametrize("length", [3, SHORT + 40])
+def test_a_scripted_network_is_the_plain_one_bit_for_bit(
+    tiny: Parts, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, told = some_text(length), []
+    for script in (scripting.scripted, lambda module: module):
+        monkeypatch.setattr(llama, "scripted", script)
+        network = tiny.fast(packed=True)
+        cache = network.new_cache(2)
+        told.append([network.commit(rows(text, text[::-1]), cache)])
+        for block in ([MASK], [MASK, 9, MASK, 4] * 3):  # few rows, and more than a few
+            told[-1] += [features := network.denoise(rows(block, block), cache)]
+            told[-1] += [network.chain(features[:, 0], torch.tensor([5, 6]), torch.tensor([[1, 2], [3, 4]]))]
+        told[-1] += cache.layers
+    assert all(torch.equal(one, other) for one, other in zip(*told, strict=True))
 
 
 def test_the_norm_of_few_operations_is_the_root_mean_square() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, weight_shapes
 from model.contract import Dial
-from model.sampler import PROPOSALS, Draws
+from model.sampler import LENIENT_PROPOSALS, PROPOSALS, WORTH, Draws
 
 END = 2
 BANNED = (0, 1)
@@ -269,8 +269,9 @@ class PlainSampler:
             slots.append(self._next(draws))
             self.fresh = False
         while len(slots) < size and END not in slots:
-            count = min(size - len(slots) - 1, PROPOSALS)
-            proposals, laws = self._propose(count, draws)
+            most = LENIENT_PROPOSALS if self.dial.threshold else PROPOSALS
+            proposals, laws = self._propose(min(size - len(slots) - 1, most), draws)
+            count = len(proposals)
             self.nfe += 1
             after = self.network.causal([*self.text, *proposals])[-count - 1 :]
             targets = [law_of(self._allowed(logits), self.dial) for logits in after]
@@ -294,6 +295,7 @@ class PlainSampler:
     def _propose(self, count: int, draws: Draws) -> tuple[list[int], list[Law]]:
         known: list[int] = []
         laws: list[Law] = []
+        reached, a_first, a, b = (1.0, 1.0, 0.5, 0.4) if self.dial.threshold else (1.0, 0.7, 0.3, 0.45)
         for steps_left in range(self.dial.steps, 0, -1):
             if len(known) == count:
                 break
@@ -303,6 +305,10 @@ class PlainSampler:
             for slot in new:
                 laws.append(self._slot_law(features[slot], known[-1] if slot > new[0] else None))
                 known.append(draw(laws[-1], float(draws.uniform())))
+                chance = chance_of(laws[-1], known[-1])
+                reached *= a + b * chance if slot else a_first + (1.0 - a_first) * chance
+                if reached < WORTH:
+                    return known, laws
         return known, laws
 
     def _typical(self, p: Law, text: list[int]) -> bool:

@@ -240,7 +240,8 @@ class DiTDenoiser:
 
     def logits(self, features: Tensor) -> Tensor:
         """The network's logits [..., V] in float32; that of the mask token is among them."""
-        return self._unembedding(features).float() + self._output_bias
+        logits: Tensor = self._unembedding(features).float() + self._output_bias
+        return logits
 
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
         """Logits [B, K] of candidate tokens; this network has no correction for the token to the left."""

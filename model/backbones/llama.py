@@ -9,17 +9,18 @@ Knows nothing of text, sampling or files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from model.attention import as_bias, attend, block_mask, causal_mask
+from model.attention import as_bias, block_mask, causal_mask
 from model.backbones.fit import check_fit
+from model.backbones.llama_layers import Correction, Layer, Layers, RmsNorm
 from model.denoiser import ROOM, BlockCache, Facts
 from model.linear import Linear
+from model.scripting import scripted
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +59,6 @@ class SamplerHead:
     b1: Tensor
     w2: Tensor
     b2: Tensor
-
-
-class RmsNorm:
-    """x / √(mean x² + eps) · weight over the last axis, in few operations: x / hypot(‖x‖, √(eps·D)) · (√D·weight).
-
-    On a CPU torch's own rms_norm is a chain of eight and takes twice as long.
-    """
-
-    def __init__(self, weight: Tensor, eps: float) -> None:
-        width = weight.shape[-1]
-        self.weight = weight.float() * width**0.5
-        self.floor = torch.tensor((eps * width) ** 0.5, device=weight.device)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scaled: Tensor = x / torch.hypot(length, self.floor) * self.weight
-        return scaled.to(x.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    before_attention: RmsNorm
-    before_mlp: RmsNorm
-    qkv: Linear
-    out: Linear
-    gate_up: Linear
-    down: Linear
-
-
-class _Head:
-    """The sampler head with its products in the fastest form: W2·SiLU(W1·x + b1) + b2."""
-
-    def __init__(self, cast: Callable[[Tensor], Tensor], head: SamplerHead, packed: bool) -> None:
-        self.w1, self.w2 = Linear(cast(head.w1), packed=packed), Linear(cast(head.w2), packed=packed)
-        self.b1, self.b2 = cast(head.b1), cast(head.b2)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x) + self.b1)) + self.b2
 
 
 class Llama:
@@ -137,14 +100,9 @@ class Llama:
         self._output_rows = (
             weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
         )
-        self._final_norm = self._norm(weights["model.norm.weight"])
-        self._clean = [self._layer(weights, i, None) for i in range(config.num_hidden_layers)]
-        self._noisy = (
-            self._clean
-            if adapter is None
-            else [self._layer(weights, i, adapter) for i in range(config.num_hidden_layers)]
-        )
-        self._head = None if head is None else _Head(self._cast, head, packed)
+        self._clean = self._layers(weights, None)
+        self._noisy = self._clean if adapter is None else self._layers(weights, adapter)
+        self._head = None if head is None else self._scripted(self._sampler_head(head))
 
     # ------------------------------------------------------------------------------------------------ the protocol
 
@@ -188,35 +146,38 @@ class Llama:
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits [..., V] in float32."""
-        return self._unembedding(features).float()
+        logits: Tensor = self._unembedding(features).float()
+        return logits
 
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
         """Logits [B, K] of candidate tokens, corrected for the token to the left where there is a sampler head."""
         if self._head is not None:
-            known = self._embedding[left].to(self.dtype)
-            known = F.rms_norm(known, known.shape[-1:], None, self.config.rms_norm_eps)
-            features = features + self._head(torch.cat([features, known], dim=-1))
+            features = self._head(features, self._embedding[left].to(self.dtype))
         return torch.bmm(self._output_rows[candidates].to(self.dtype), features[..., None])[..., 0].float()
 
     # ------------------------------------------------------------------------------------------------- the network
 
-    def _forward(self, layers: list[_Layer], tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
+    def _forward(self, layers: nn.Module, tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
         """Features [B, n, D] of tokens [B, n] from `position` on; their keys and values go to scratch columns."""
         c = self.config
-        (batch, n), heads, kv_heads, d = tokens.shape, c.num_attention_heads, c.num_key_value_heads, c.head_dim
-        bias = as_bias(mask, cache.padding, heads // kv_heads, cache.dtype)
-        turns = self._turns[position : position + n]  # [n, heads + 2·kv_heads, d/2]
-        x = self._embedding[tokens].to(self.dtype)
-        for layer, store in zip(layers, cache.layers, strict=True):
-            qkv = layer.qkv(layer.before_attention(x)).float().view(batch, n, -1, d // 2, 2)
-            rotated = torch.view_as_real(torch.view_as_complex(qkv) * turns).view(batch, n, -1, d)
-            cache.write(store, rotated[:, :, heads:].view(batch, n, 2, kv_heads, d))
-            x = x + layer.out(attend(rotated[:, :, :heads], store[0], store[1], bias))
-            inner = layer.gate_up(layer.before_mlp(x))
-            x = x + layer.down(F.silu(inner[..., : c.intermediate_size]) * inner[..., c.intermediate_size :])
-        return self._final_norm(x)
+        bias = as_bias(mask, cache.padding, c.num_attention_heads // c.num_key_value_heads, cache.dtype)
+        turns = self._turns[position : position + tokens.shape[1]]  # [n, heads + 2·kv_heads, d/2]
+        x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, cache.layers, cache.size)
+        return x
 
-    def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None) -> _Layer:
+    def _scripted(self, module: nn.Module) -> nn.Module:
+        """Without Python between the operations, where they are fast enough for it to count."""
+        return scripted(module) if self.packed else module
+
+    def _layers(self, weights: Mapping[str, Tensor], adapter: Adapter | None) -> nn.Module:
+        layers = [self._layer(weights, i, adapter) for i in range(self.config.num_hidden_layers)]
+        return self._scripted(Layers(layers, self._norm(weights["model.norm.weight"])))
+
+    def _sampler_head(self, head: SamplerHead) -> nn.Module:
+        w1, w2 = (Linear(self._cast(weight), packed=self.packed) for weight in (head.w1, head.w2))
+        return Correction(w1, self._cast(head.b1), w2, self._cast(head.b2), self.config.rms_norm_eps)
+
+    def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None) -> Layer:
         prefix = f"model.layers.{index}"
 
         def fused(name: str, parts: list[str]) -> Tensor:
@@ -234,13 +195,16 @@ class Llama:
         def linear(weight: Tensor) -> Linear:
             return Linear(self._cast(weight), packed=self.packed, rough=adapter is not None)
 
-        return _Layer(
+        return Layer(
             before_attention=self._norm(weights[f"{prefix}.input_layernorm.weight"]),
             before_mlp=self._norm(weights[f"{prefix}.post_attention_layernorm.weight"]),
             qkv=linear(turned(fused("qkv", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]))),
             out=linear(fused("o", ["self_attn.o_proj"])),
             gate_up=linear(fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"])),
             down=linear(fused("down", ["mlp.down_proj"])),
+            heads=self.config.num_attention_heads,
+            kv_heads=self.config.num_key_value_heads,
+            head_dim=self.config.head_dim,
         )
 
     def _norm(self, weight: Tensor) -> RmsNorm:
