@@ -86,9 +86,10 @@ async function tellFacts() {
 
 function openFacts(block, bringBack) {
   closeFacts();
+  const dial = stopChoice();
   const again = () => {
     closeFacts();
-    revise("reroll", { start: block.start, end: block.start });
+    revise("reroll", { start: block.start, end: block.start }, dial.value ? { stop_name: dial.value } : {});
   };
   const rewind = () => {
     closeFacts();
@@ -105,6 +106,7 @@ function openFacts(block, bringBack) {
       "div",
       { class: "offer-buttons" },
       el("button", { type: "button", class: "quiet-button", title: "Takes this block and all that follows out of the text", onclick: rewind }, "Rewind to here"),
+      model ? dial : null,
       model ? el("button", { type: "button", class: "primary small", onclick: again }, "Again") : null,
     ),
   );
@@ -127,6 +129,12 @@ function openFacts(block, bringBack) {
   mark("block", [range]);
   placeAt(own, range.getBoundingClientRect());
   own.querySelector("button").focus({ preventScroll: true });
+}
+
+/** The dial for this block alone. */
+function stopChoice() {
+  const stops = desk.model.stops.map(({ name }) => el("option", { value: name }, name));
+  return el("select", { "aria-label": "Dial for this block" }, el("option", { value: "" }, "as the section"), ...stops);
 }
 
 function closeFacts() {

@@ -10,7 +10,7 @@ import { dialRequest } from "./writing.js";
 let pins = []; // Ranges over words to keep
 let typedSince = false; // the writer has gone on typing since they asked
 
-/** Asks for takes of text[start:end]; given: strength, words. Returns whether they are on their way. */
+/** Asks for takes of text[start:end]; given: strength, words, stop_name (else the dial's). Whether they are on their way. */
 export async function revise(kind, { start, end }, given = {}) {
   const { keeper, editor } = sheet;
   const { text } = editor;
@@ -26,8 +26,8 @@ export async function revise(kind, { start, end }, given = {}) {
     start: inCharacters(start),
     end: inCharacters(end),
     ...(kept.length ? { pins: kept.map((pin) => pin.map(inCharacters)) } : {}),
+    ...(given.stop_name ? {} : dialRequest()),
     ...given,
-    ...dialRequest(),
   });
   return answer !== null;
 }

@@ -1,6 +1,8 @@
-"""`python -m tests.screenshots` makes the README's pictures: a section being written, in the light, the dark, a phone.
+"""`python -m tests.screenshots` makes the pictures of README.md and docs/views.md.
 
-The document is made up here. What is being written comes from the scripted engine, or with `--real` from the model.
+For the README a section being written, in the light, the dark, on a phone; for the other page every view in
+four windows side by side (tests/views.py). The document is made up here. What is being written comes from the scripted
+engine, or with `--real` from the model.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from model.contract import Request
 from tests import scripted_engine
 from tests.browser.conftest import QUIET_CHROMIUM, Desk, Engine
 from tests.chromium import find
+from tests.views import VIEWS, View
 
 FOLDER = ROOT / "assets" / "screenshots"
 SCALE = 2
@@ -36,7 +39,7 @@ WRITING_SECONDS = 120.0
 
 HALF_DECIDED = "#island:has(.slot.masked):has(.slot.in)"
 
-HELD_BLOCK = 4
+HELD_BLOCK = 1
 """The block at which the scripted engine stops for the picture."""
 
 TITLE = "A Winter on the Estuary"
@@ -58,6 +61,11 @@ PICTURES = (
     Picture("desk-dark", 1280, 800, "dark"),
     Picture("phone", 390, 844, "light"),
 )
+
+
+WINDOWS = tuple(Picture("", width, 800, look) for width in (1280, 360) for look in ("light", "dark"))  # type: ignore[arg-type]
+GAP = 16
+"""Pixels between two windows of one picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +167,11 @@ def prepared_desk(folder: Path, *, real: bool) -> Iterator[Desk]:
         desk.end()
 
 
-def open_desk(browser: Browser, desk: Desk, section: Section, picture: Picture) -> Page:
+def open_desk(browser: Browser, desk: Desk, section: Section, picture: Picture, scale: int = SCALE) -> Page:
     """A window on the section."""
     page = browser.new_page(
         viewport={"width": picture.width, "height": picture.height},
-        device_scale_factor=SCALE,
+        device_scale_factor=scale,
         color_scheme=picture.look,
         bypass_csp=True,
     )
@@ -207,6 +215,38 @@ def save(taken: bytes, path: Path) -> None:
     print(f"{path.name}: {path.stat().st_size / 1024:.0f} kB")
 
 
+def seen_in_every_window(browser: Browser, desk: Desk, section: Section, view: View) -> bytes:
+    """A view in four windows side by side."""
+    taken = []
+    for window in WINDOWS:
+        page = open_desk(browser, desk, section, window, scale=1)
+        expect(page.locator("#write")).to_be_enabled()
+        view.lead(page)
+        taken.append(Image.open(io.BytesIO(page.screenshot(animations="disabled"))))
+        page.close()
+    width = sum(picture.width for picture in taken) + GAP * (len(taken) - 1)
+    whole, left = Image.new("RGB", (width, taken[0].height), "white"), 0
+    for picture in taken:
+        whole.paste(picture, (left, 0))
+        left += picture.width + GAP
+    file = io.BytesIO()
+    whole.save(file, "PNG")
+    return file.getvalue()
+
+
+def tell_views() -> str:
+    """docs/views.md."""
+    lines = [
+        "# Every view",
+        "",
+        "Wide and narrow, light and dark. `python -m tests.screenshots` makes these pictures.",
+        "",
+    ]
+    for view in VIEWS:
+        lines += [f"**{view.says}**", "", f"![{view.says}](../assets/screenshots/view-{view.name}.png)", ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
     parser.add_argument("--real", action="store_true", help="let the real model write")
@@ -226,7 +266,12 @@ def main() -> None:
             with being_written(desk, section, given.seed):
                 save(taken_half_decided(page), given.folder / f"{picture.name}.png")
             page.close()
+        desk.script.release()
+        for view in VIEWS:
+            save(seen_in_every_window(browser, desk, section, view), given.folder / f"view-{view.name}.png")
         browser.close()
+    if given.folder == FOLDER:
+        (ROOT / "docs" / "views.md").write_text(tell_views(), encoding="utf-8")
 
 
 if __name__ == "__main__":
