@@ -72,6 +72,11 @@ class Dial:
         if not 0.0 < self.nucleus <= 1.0:
             raise InvalidSetting(f"A nucleus of {self.nucleus} is not possible; choose a value above 0, at most 1.")
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether text has the law of the causal reading, where there is one."""
+        return self.rule == "verified" and self.threshold == 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

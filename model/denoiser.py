@@ -148,6 +148,10 @@ class Denoiser(Protocol):
 
     facts: Facts
 
+    def relaxed(self) -> Denoiser:
+        """The same network for settings that do not promise its exact law: rounded more where that is faster, else
+        itself. What one of them has read the other can read on from."""
+
     def new_cache(self, batch: int) -> BlockCache:
         """An empty cache for `batch` texts."""
 

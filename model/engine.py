@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,7 @@ from model.catalog import UnknownModel, entry_for
 from model.contract import (
     BlockLocked,
     BlockStep,
+    Dial,
     Failed,
     Fill,
     Filled,
@@ -45,6 +45,9 @@ from model.weights import WeightsUnavailable, locate
 
 Reason = Literal["length", "end", "budget"]
 
+BLOCK_SIZE_1 = Dial(1, 1, "verified")
+"""Reads the text around a passage."""
+
 SHORT_BLOCK = 8
 """Tokens: shorter blocks are not worth their while before the end of a text."""
 
@@ -58,7 +61,8 @@ class Engine:
 
     def __init__(self, network: Denoiser, tokenizer: TextTokenizer, ready: Ready) -> None:
         self._network, self._tokenizer = network, tokenizer
-        self._last: BlockCache | None = None  # what the last job has read
+        self._last: BlockCache | None = None  # what the last job has read, and with which network
+        self._reader: Denoiser = network
         self._kinds: Kinds | None = None  # takes a moment, and only a Fill needs it
         self.ready = ready
 
@@ -131,10 +135,11 @@ class Engine:
             )
             return
         with torch.inference_mode():
-            sampler = BlockSampler(self._network, replace(request.dial, block_size=1, steps=1, rule="verified"))
+            network = self._network if request.dial.is_exact else self._network.relaxed()
+            sampler = BlockSampler(network, BLOCK_SIZE_1)
             yield from self._reading(request.job, sampler, prompt)
             self._kinds = self._kinds or Kinds(self._tokenizer, facts, sampler.cache.tokens.device)
-            filling = Filling(self._network, self._tokenizer, self._kinds, request, passage, sampler.cache)
+            filling = Filling(network, self._tokenizer, self._kinds, request, passage, sampler.cache)
             for shown in filling.steps():
                 slots = slots_of(shown.tokens, shown.sureness, self._tokenizer, facts.mask)
                 decided = sum(slot.text is not None for slot in slots)
@@ -145,12 +150,14 @@ class Engine:
             yield Failed(request.job, "The model found no other words here; try once more, or choose a longer passage.")
 
     def _reading(self, job: str, sampler: BlockSampler, prompt: list[int]) -> Iterator[Reading]:
-        """Reads a prompt into the sampler's cache; what the last job has read of it is taken over."""
+        """Reads a prompt into the sampler's cache; what the last job has read of it is taken over, but for what a
+        network with rounder weights has read."""
         known = 0
-        if self._last is not None and not self._network.facts.slides:
+        fits = sampler.denoiser is not self._network or self._reader is self._network
+        if self._last is not None and fits and not self._network.facts.slides:
             known = common(self._last.tokens[0, : self._last.size].tolist(), prompt[:-1])
             sampler.cache = self._last.beginning(known)
-        self._last = sampler.cache
+        self._last, self._reader = sampler.cache, sampler.denoiser
         yield Reading(job, known, len(prompt))
         for done in sampler.read(torch.tensor([prompt[known:]], device=sampler.cache.tokens.device)):
             yield Reading(job, known + done, len(prompt))

@@ -160,8 +160,9 @@ class Finale:
         """Writes block after block of every try until going on could hardly bring a better cut."""
         rows = len(attempt.seeds)
         facts = self._sampler.denoiser.facts
-        twin = self._sampler.fork(torch.zeros(rows, dtype=torch.long, device=self._device))
-        twin.dial, twin.may_end = ending_dial(self._sampler.dial, facts, number), False
+        dial = ending_dial(self._sampler.dial, facts, number)
+        twin = self._sampler.fork(torch.zeros(rows, dtype=torch.long, device=self._device), dial)
+        twin.may_end = False
         if facts.causal:
             watched = [*self._closers.values(), self._tokenizer.end]
             twin.watched = torch.tensor(watched, device=self._device)

@@ -130,7 +130,9 @@ class BlockSampler:
     """
 
     def __init__(self, denoiser: Denoiser, dial: Dial, *, batch: int = 1, may_end: bool = True) -> None:
-        self.denoiser, self.dial, self.may_end = denoiser, dial, may_end
+        self.denoiser = denoiser if dial.is_exact else denoiser.relaxed()
+        self._guessing = denoiser.relaxed()  # a proposal need not be exact
+        self.dial, self.may_end = dial, may_end
         self.cache: BlockCache = denoiser.new_cache(batch)
         self.nfe = self.cycles = self.proposed = self.kept = 0
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
@@ -156,9 +158,9 @@ class BlockSampler:
         elif self.denoiser.facts.causal:
             self._ahead = ahead[:, -1]
 
-    def fork(self, rows: Tensor) -> BlockSampler:
-        """A sampler that goes on from here with copies of the given rows; nfe starts at 0."""
-        twin = BlockSampler(self.denoiser, self.dial, batch=0, may_end=self.may_end)
+    def fork(self, rows: Tensor, dial: Dial | None = None) -> BlockSampler:
+        """A sampler that goes on from here with copies of the given rows, and its dial or another; nfe starts at 0."""
+        twin = BlockSampler(self.denoiser, dial or self.dial, batch=0, may_end=self.may_end)
         twin.cache, twin.watched = self.cache.rows(rows), self.watched
         twin._ahead = None if self._ahead is None else self._ahead[rows]
         return twin
@@ -245,10 +247,10 @@ class BlockSampler:
         return block, laws
 
     def _shortlist(self, features: Tensor) -> _Shortlist:
-        logits = self._forbid(self.denoiser.logits(features))  # [B, L', V]
+        logits = self._forbid(self._guessing.logits(features))  # [B, L', V]
         top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
         temperature = self.dial.temperature * (COOLER if self._lenient else 1.0)
-        return _Shortlist(self.denoiser, temperature, self.dial.nucleus, features, logits, ids, top)
+        return _Shortlist(self._guessing, temperature, self.dial.nucleus, features, logits, ids, top)
 
     def _verify(
         self, logits: Tensor, q: list[Candidates], proposed: Tensor, draws: Draws

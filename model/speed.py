@@ -40,11 +40,9 @@ def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> tuple
         prefill = prompt.shape[1] / (time.perf_counter() - began)
         speeds = []
         for stop in entry.stops:
-            one = reader.fork(torch.zeros(1, dtype=torch.long))
-            one.dial = stop.dial
+            one = reader.fork(torch.zeros(1, dtype=torch.long), stop.dial)
             rows = tries_side_by_side(denoiser.facts)
-            several = reader.fork(torch.zeros(rows, dtype=torch.long))
-            several.dial = ending_dial(stop.dial, denoiser.facts)
+            several = one.fork(torch.zeros(rows, dtype=torch.long), ending_dial(stop.dial, denoiser.facts))
             seconds, _ = _cost(one, 1)
             forward, tokens = _cost(several, rows)
             speeds.append(StopSpeed(stop.name, seconds, forward / tokens * ENDING_TOKENS))

@@ -54,6 +54,9 @@ class CountedLlama:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
+    def relaxed(self) -> CountedLlama:
+        return self
+
     def commit(self, *arguments: Any, **named: Any) -> Tensor:
         self.forwards += 1
         return self._network.commit(*arguments, **named)
@@ -129,6 +132,21 @@ def test_a_job_that_is_left_leaves_the_engine_as_it_was(engine: Engine) -> None:
             next(job)
         job.close()  # type: ignore[attr-defined]
     assert text_of(list(engine.write(ask()))) == whole
+
+
+def test_what_rounder_weights_have_read_an_exact_job_reads_anew(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact, relaxed = DIALS[1], DIALS[2]
+    assert (exact.is_exact, relaxed.is_exact) == (True, False)
+    twin = CountedLlama(engine._network._network)  # type: ignore[attr-defined]
+    monkeypatch.setattr(engine._network, "relaxed", lambda: twin)
+    taken_over = []
+    for dial in (exact, exact, relaxed, relaxed, exact, exact):
+        first, *_ = engine.write(ask(dial))
+        assert isinstance(first, Reading)
+        taken_over.append(first.done > 0)
+    assert taken_over[1:] == [True, True, True, False, True]
 
 
 @pytest.mark.parametrize("dial", DIALS, ids=str)

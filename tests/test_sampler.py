@@ -146,6 +146,9 @@ class Table:
         self.slot = torch.randn(8, v, generator=stream) * 1.2
         self.beside = torch.randn(v, v, generator=stream) * 0.8
 
+    def relaxed(self) -> Table:
+        return self
+
     def new_cache(self, batch: int) -> BlockCache:
         return BlockCache(
             layers=0, batch=batch, heads=1, width=1, limit=64, dtype=torch.float32, device=torch.device("cpu")

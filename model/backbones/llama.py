@@ -9,6 +9,7 @@ Knows nothing of text, sampling or files.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from model.attention import as_bias, block_mask, causal_mask
 from model.backbones.fit import check_fit
 from model.backbones.llama_layers import Correction, Layer, Layers, RmsNorm
 from model.denoiser import ROOM, BlockCache, Facts
-from model.linear import Linear
+from model.linear import Linear, has_fbgemm
 from model.scripting import scripted
 
 
@@ -100,11 +101,16 @@ class Llama:
         self._output_rows = (
             weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
         )
-        self._clean = self._layers(weights, None)
-        self._noisy = self._clean if adapter is None else self._layers(weights, adapter)
+        self._clean = self._layers(weights, None, rough=False)
+        self._noisy = self._clean if adapter is None else self._layers(weights, adapter, rough=True)
         self._head = None if head is None else self._scripted(self._sampler_head(head))
+        self._relaxed = self._rounded(weights) if packed and has_fbgemm() else self
 
     # ------------------------------------------------------------------------------------------------ the protocol
+
+    def relaxed(self) -> Llama:
+        """With clean weights in int8 where this machine has such products: KL .02 nats a token from the exact law."""
+        return self._relaxed
 
     def new_cache(self, batch: int) -> BlockCache:
         """An empty cache for `batch` texts."""
@@ -165,19 +171,27 @@ class Llama:
         x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, cache.layers, cache.size)
         return x
 
+    def _rounded(self, weights: Mapping[str, Tensor]) -> Llama:
+        """A network that shares everything with this one but its clean weights and its output."""
+        twin = copy.copy(self)
+        twin._clean = self._layers(weights, None, rough=True)
+        twin._unembedding = Linear(self._cast(self._output_rows[: self.config.vocab_size]), packed=True, rough=True)
+        twin._relaxed = twin
+        return twin
+
     def _scripted(self, module: nn.Module) -> nn.Module:
         """Without Python between the operations, where they are fast enough for it to count."""
         return scripted(module) if self.packed else module
 
-    def _layers(self, weights: Mapping[str, Tensor], adapter: Adapter | None) -> nn.Module:
-        layers = [self._layer(weights, i, adapter) for i in range(self.config.num_hidden_layers)]
+    def _layers(self, weights: Mapping[str, Tensor], adapter: Adapter | None, *, rough: bool) -> nn.Module:
+        layers = [self._layer(weights, i, adapter, rough) for i in range(self.config.num_hidden_layers)]
         return self._scripted(Layers(layers, self._norm(weights["model.norm.weight"])))
 
     def _sampler_head(self, head: SamplerHead) -> nn.Module:
         w1, w2 = (Linear(self._cast(weight), packed=self.packed) for weight in (head.w1, head.w2))
         return Correction(w1, self._cast(head.b1), w2, self._cast(head.b2), self.config.rms_norm_eps)
 
-    def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None) -> Layer:
+    def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None, rough: bool) -> Layer:
         prefix = f"model.layers.{index}"
 
         def fused(name: str, parts: list[str]) -> Tensor:
@@ -193,7 +207,7 @@ class Llama:
             return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
 
         def linear(weight: Tensor) -> Linear:
-            return Linear(self._cast(weight), packed=self.packed, rough=adapter is not None)
+            return Linear(self._cast(weight), packed=self.packed, rough=rough)
 
         return Layer(
             before_attention=self._norm(weights[f"{prefix}.input_layernorm.weight"]),

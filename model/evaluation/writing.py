@@ -5,6 +5,7 @@ Shared by the commands that measure writing. Knows nothing of rows, tables and i
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from model.contract import Dial, Preparing
 from model.denoiser import Denoiser
-from model.sampler import BlockSampler, Draws, Pictures
+from model.sampler import CHUNK, BlockSampler, Draws, Pictures
 
 SYSTEM = "You are a helpful writing assistant."
 
@@ -52,7 +54,6 @@ def cached(denoiser: Denoiser, dial: Dial) -> Writer:
     def write(prompt: list[int], count: int, seed: int) -> Text:
         sampler = BlockSampler(denoiser, dial, may_end=False)
         tokens: list[int] = []
-        nll: list[float] = []
         began = time.perf_counter()
         for _ in sampler.read(torch.tensor([prompt], device=sampler.cache.tokens.device)):
             pass
@@ -62,12 +63,25 @@ def cached(denoiser: Denoiser, dial: Dial) -> Writer:
             steps = sampler.block(min(dial.block_size, count - len(tokens)), Draws([seed + len(tokens)]))
             block = Pictures(steps).finish()
             tokens += block.tokens[0].tolist()
-            nll += block.nll[0].tolist()
             first = first or time.perf_counter() - began
         seconds = time.perf_counter() - read
+        nll = causal_nll(denoiser, prompt, tokens)
         return Text(tokens, nll, sampler.nfe, seconds, first, sampler.cycles, sampler.proposed, sampler.kept)
 
     return write
+
+
+def causal_nll(denoiser: Denoiser, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
+    """−log p of each token after the prompt by the causal reading, in nats; nan where there is none. The setting's own
+    reading may have rounded weights."""
+    cache = denoiser.new_cache(1)
+    nll: list[float] = []
+    for at in range(0, len(tokens) if denoiser.facts.causal else 0, CHUNK):
+        some = list(tokens[at : at + CHUNK])
+        read = [*prompt, *some[:-1]] if at == 0 else [tokens[at - 1], *some[:-1]]
+        logits = denoiser.commit(torch.tensor([read], device=cache.tokens.device), cache)[0, -len(some) :]
+        nll += F.cross_entropy(logits, torch.tensor(some, device=logits.device), reduction="none").tolist()
+    return nll or [math.nan] * len(tokens)
 
 
 def runs(tokens: Sequence[int], n: int) -> tuple[int, int]:
