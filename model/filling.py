@@ -22,8 +22,9 @@ from model.contract import BLOCK_SIZES, Candidate, Dial, Fill
 from model.denoiser import BlockCache, Denoiser
 from model.drawing import Kinds, Texts, different, only
 from model.passage import LOOKED_AT, Hole, Passage
+from model.ranking import Ranking
 from model.sampler import BlockSampler, Draws
-from model.tokenizer import TextStream, TextTokenizer
+from model.tokenizer import TextTokenizer
 
 BLOCK = 16
 """Slots that are denoised at once, visible ones included: the widest block that adapters are trained on."""
@@ -51,10 +52,6 @@ PARTICLES = 4
 HELD = 16384
 """Tokens of all copies of the cache together, where there are more than PARTICLES: they take memory."""
 
-ECHO = 8
-"""Tokens in a row that should not come twice, in the new words or in them and around them: text that was there before
-is likelier than any other."""
-
 BETWEEN = 1000
 """Numbers of the texts that are denoised start here, so that they differ from those of the others."""
 
@@ -76,17 +73,6 @@ class _Span:
     nll: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Tokens for every hole, from text number `row`. nll: per token, of what ranks it."""
-
-    row: int
-    tokens: tuple[tuple[int, ...], ...]
-    misfit: bool
-    nll: float
-    sureness: tuple[float, ...]
-
-
 class Filling:
     """`steps` is to be exhausted; `candidates` are there then, best first, and nfe counts the forwards.
 
@@ -105,10 +91,9 @@ class Filling:
         self._denoiser, self._tokenizer, self._kinds = denoiser, tokenizer, kinds
         self._request, self._passage, self._dial = request, passage, request.dial
         self._cache, self._facts, self._device = cache, denoiser.facts, cache.tokens.device
-        self._found: list[_Found] = []
         self._costs: list[list[float]] | None = None  # of what stood in each hole, where the weakest of it is to go
         left = cache.tokens[0, : cache.decided].tolist() if not self._facts.slides else list(passage.left)
-        self._around = {run for text in (left, *(hole.right for hole in passage.holes)) for run in _runs_of(ECHO, text)}
+        self._ranking = Ranking(tokenizer, passage, left)
         self.nfe = 0
         self.candidates: tuple[Candidate, ...] = ()
 
@@ -128,9 +113,14 @@ class Filling:
                 yield from self._fill_one(holes[0], ahead)
             else:
                 yield from self._fill_all(ahead)
-            if not any(self._best()):  # nothing seems as likely here as what stood there
+            if not any(
+                self._ranking.best(self._request.candidates, known=self._facts.causal)
+            ):  # nothing seems as likely here as what stood there
                 yield from self._fill_all(ahead, others=True)
-        self.candidates = tuple(self._best())
+        self.candidates = self._best()
+
+    def _best(self) -> tuple[Candidate, ...]:
+        return tuple(self._ranking.best(self._request.candidates, known=self._facts.causal))
 
     def _weigh(self, ahead: Tensor) -> Iterator[Shown]:
         """Reads the passage as it stands: −log p of each token that stood in a hole."""
@@ -151,7 +141,7 @@ class Filling:
         spans = yield from self._from_the_left(hole, ahead)
         if not hole.right:  # everything is known already
             for span in spans:
-                self._add(span.row, [span.tokens], span.nll, span.nll)
+                self._ranking.add(span.row, [span.tokens], span.nll, span.nll)
             return
         if self._sees_right and hole.length <= BRIDGE:
             spans += yield from self._between(hole, ahead)
@@ -238,7 +228,7 @@ class Filling:
             texts.add(torch.tensor(padded, device=self._device))
             yield from self._reading(texts)
             for span, line, nll in zip(some, lines, texts.nll.tolist(), strict=True):
-                self._add(span.row, [span.tokens], nll[: len(line)], nll[: len(span.tokens)])
+                self._ranking.add(span.row, [span.tokens], nll[: len(line)], nll[: len(span.tokens)])
 
     # ------------------------------------------------------------------------------------------------ several holes
 
@@ -269,7 +259,7 @@ class Filling:
                 ]
                 counted = [cost for cost, near in zip(nll, _near(owners), strict=True) if near]
                 own = [cost for cost, owner in zip(nll, owners, strict=True) if owner >= 0]
-                self._add(group[row // PARTICLES], parts, counted, own)
+                self._ranking.add(group[row // PARTICLES], parts, counted, own)
 
     def _fill_run(
         self, texts: Texts, cells: Sequence[int], owners: Sequence[int], start: int, stop: int, barred: Sequence[int]
@@ -347,7 +337,7 @@ class Filling:
                     self._begins_well(hole, part[0]) for hole, part in zip(self._passage.holes, parts, strict=True)
                 )
                 own = [-math.log(max(chance, 1e-9)) for _, owner, chance in found if owner >= 0]
-                self._add(row, parts, own, own, misfit=not fits)
+                self._ranking.add(row, parts, own, own, misfit=not fits)
 
     # ---------------------------------------------------------------------------------------------------- what is so
 
@@ -414,61 +404,6 @@ class Filling:
             self.nfe += 1
             read = texts.nll.shape[1]
             yield Shown(texts.tokens[0, :read].tolist(), (-texts.nll[0]).exp().tolist())
-
-    def _add(
-        self,
-        row: int,
-        tokens: Sequence[Sequence[int]],
-        counted: Sequence[float],
-        own: Sequence[float],
-        *,
-        misfit: bool = False,
-    ) -> None:
-        """counted: nll of the tokens that rank it; own: of those in the holes."""
-        sureness = tuple(math.exp(-cost) for cost in own)
-        misfit = misfit or any(self._echoes(part) for part in tokens)
-        self._found.append(_Found(row, tuple(map(tuple, tokens)), misfit, sum(counted) / len(counted), sureness))
-
-    def _echoes(self, tokens: Sequence[int]) -> bool:
-        """Whether a run of tokens stands around the holes, too, or comes twice."""
-        runs = list(_runs_of(ECHO, tokens))
-        return len(set(runs)) < len(runs) or not self._around.isdisjoint(runs)
-
-    def _best(self) -> Iterator[Candidate]:
-        """The wanted number, no two alike; a second one from the same text only where there are no others."""
-        holes = self._passage.holes
-        seen = {tuple(hole.lead + hole.was + hole.trail for hole in holes)}
-        rows: set[int] = set()
-        ranked = sorted(self._found, key=lambda found: (found.misfit, found.nll))
-        chosen: list[tuple[_Found, tuple[str, ...]]] = []
-        for again in (False, True):
-            for found in ranked:
-                texts = self._texts(found)
-                if texts is None or texts in seen or (found.row in rows and not again):
-                    continue
-                if len(chosen) == self._request.candidates:
-                    break
-                seen.add(texts)
-                rows.add(found.row)
-                chosen.append((found, texts))
-        for found, texts in sorted(chosen, key=lambda pair: (pair[0].misfit, pair[0].nll)):
-            yield Candidate(texts, found.nll if self._facts.causal else None, found.sureness)
-
-    def _texts(self, found: _Found) -> tuple[str, ...] | None:
-        """What takes the places of the holes; None where it is no text."""
-        texts = []
-        for hole, tokens in zip(self._passage.holes, found.tokens, strict=True):
-            text = TextStream(self._tokenizer).add(tokens).strip()
-            lines = text.split("\n")
-            if not text or "�" in text or (lines[1:] and not hole.lines) or not all(map(str.isprintable, lines)):
-                return None
-            texts.append(hole.text(text))
-        return tuple(texts)
-
-
-def _runs_of(count: int, tokens: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every run of so many tokens."""
-    return (tuple(tokens[at : at + count]) for at in range(len(tokens) - count + 1))
 
 
 def _runs(cells: Sequence[int], owners: Sequence[int], mask: int) -> list[tuple[int, int]]:

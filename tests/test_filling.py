@@ -45,6 +45,7 @@ from model.drawing import Kinds, different
 from model.engine import Engine, common
 from model.filling import Filling
 from model.passage import LOOKED_AT, Hole, lay_out
+from model.ranking import Ranking
 from model.tokenizer import ChatTokenizer, PlainTokenizer, byte_level_bpe
 from tests import tiny
 from tests.test_engine import CountedLlama, text_of
@@ -438,7 +439,7 @@ def test_an_infill_has_about_the_wanted_words_and_ends_its_sentence(engine: Engi
 
 
 def test_an_answer_without_anything_new_fails_with_a_sentence(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Filling, "_best", lambda self: iter(()))
+    monkeypatch.setattr(Ranking, "best", lambda self, *_, **__: iter(()))
     last = list(engine.fill(ask(hole("the old sea"))))[-1]
     assert isinstance(last, Failed)
     assert last.job == "j"
@@ -505,7 +506,7 @@ def test_candidates_are_ranked_by_the_nll_that_the_plain_network_gives_them(
     made = filling(engine, request_)
     passage = lay_out(request_, tokenizer)
     prompt = [*tokenizer.prompt(request_.system, request_.user), *passage.left]
-    for found in made._found[:6]:
+    for found in made._ranking._found[:6]:
         line, counted, own = [*prompt], [], []
         for part, hole_ in zip(found.tokens, passage.holes, strict=True):
             own += range(len(line), len(line) + len(part))
