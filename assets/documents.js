@@ -20,6 +20,7 @@ const EMPTY_DESK = {
 };
 
 let opening = 0; // counts openings, so that a slow answer does not overtake a later one
+let latest = Promise.resolve(); // the last of them; those that it overtook end with it
 let shown = null; // the document whose title stands in the bar
 let pending = null; // {id, born, fields, before}: fields of the document that are not saved yet, and what they were
 let saved = Promise.resolve(); // the last save of them
@@ -27,7 +28,12 @@ let saved = Promise.resolve(); // the last save of them
 // ------------------------------------------------------------------------------------------------------------ places
 
 /** Opens a document, and a section of it: the one it was left at, or the first, where none is named. */
-export async function go(documentId, sectionId = null, replace = false) {
+export function go(documentId, sectionId = null, replace = false) {
+  latest = open(documentId, sectionId, replace);
+  return latest;
+}
+
+async function open(documentId, sectionId, replace) {
   const turn = ++opening;
   const { keeper } = sheet;
   if (keeper && sectionId !== keeper.id) await keeper.flush(); // a question about a stale text belongs before its section
@@ -36,7 +42,8 @@ export async function go(documentId, sectionId = null, replace = false) {
     await saveDocument();
     if (pending) return; // the desk is away, and something is not saved yet
     const answer = await attempt("document", { document_id: documentId });
-    if (!answer || turn !== opening) return;
+    if (turn !== opening) return latest;
+    if (!answer) return;
     closeSection();
     if (!desk.documents.some((card) => card.id === documentId)) await refreshDocuments();
     setOutline(answer.document);
@@ -60,7 +67,8 @@ export async function go(documentId, sectionId = null, replace = false) {
     return;
   }
   const answer = await attempt("section", { section_id: wanted.id });
-  if (!answer || turn !== opening) return;
+  if (turn !== opening) return latest;
+  if (!answer) return;
   closeSection();
   openSection(answer.section);
   closeDrawer();

@@ -6,6 +6,7 @@ of the paper's stop rules holds. The desk has a sampler of its own (sampler.py);
 First-hitting: one slot takes its token per forward, chosen uniformly. It follows the same law as ancestral sampling in
 infinitely many steps (Zheng et al. 2024). Ancestral: t falls from 1 to 0 in T steps; a masked slot takes its token with
 chance 1 − s/t, which is 1 in the last step. Probabilities are in float64: float32 draws the likely tokens too often.
+Entropy: past the paper, a step decides as many slots as their entropies allow (adaptive.py).
 
 Source: Arriola et al. 2025, algorithm 2 and section 6, and the published code. Knows token ids only.
 """
@@ -15,13 +16,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
-from model import unmasking
+from model import adaptive, unmasking
 from model.denoiser import BlockCache, Facts
 from model.noise import subs_log_probs
 
@@ -33,7 +34,7 @@ ENTROPY_SPAN, LOWEST_ENTROPY = 256, 4.0
 
 TINY = 1e-10
 
-Rule = Literal["first-hitting", "ancestral", "confidence", "threshold"]
+Rule = Literal["first-hitting", "ancestral", "confidence", "threshold", "entropy"]
 Reason = Literal["length", "end", "entropy"]
 
 
@@ -44,12 +45,18 @@ class Recipe:
     steps      T per block of "ancestral"; forwards per block of "confidence" and at most of "threshold".
     nucleus    tokens are kept while their cumulated probability is ≤ nucleus; 1 keeps all.
     threshold  rule "threshold": a slot takes its token where the likeliest one reaches this probability.
+    budget     rule "entropy": nats by which slots that are decided together may depend on each other; 0: one a step.
+    sizes      rule "entropy": slots of the stretches in which a block is written; its whole rest, where that is less.
+    limit      rule "entropy": mean entropy of a stretch, in nats, above which a shorter one is taken.
     """
 
     rule: Rule = "first-hitting"
     steps: int = 1
     nucleus: float = 0.9
     threshold: float = 0.9
+    budget: float = 0.1
+    sizes: tuple[int, ...] = (4, 8, 16)
+    limit: float = 4.0
 
     def __post_init__(self) -> None:
         if self.rule not in get_args(Rule):
@@ -58,14 +65,23 @@ class Recipe:
             raise ValueError(f"A block cannot be written in {self.steps} steps; choose at least 1.")
         if not 0.0 < self.nucleus <= 1.0 or not 0.0 < self.threshold <= 1.0:
             raise ValueError("Nucleus and threshold are probabilities; choose values above 0, at most 1.")
+        if self.budget < 0.0 or self.limit < 0.0:
+            raise ValueError("Budget and limit are nats; choose 0 or more.")
+        if not self.sizes or min(self.sizes) < 1:
+            raise ValueError("A stretch has at least one slot; choose sizes of 1 or more.")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A finished text: its tokens, prompt included, and why it ends where it does."""
+    """A finished text: its tokens, prompt included, and why it ends where it does.
+
+    nfe  the forwards it would have taken alone: those that gave it no token, and those after its end, are its
+         neighbours'. Commits are not counted.
+    """
 
     tokens: list[int]
     reason: Reason
+    nfe: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,9 @@ class Draws(Protocol):
     def begin(self, block: int) -> None:
         """The next block, counted from 0, begins."""
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Of the texts there are, these go on; the others have ended."""
+
     def slots(self, masked: Tensor) -> Tensor:
         """Uniforms [B, n] that choose slots; masked [B, n] says which slots have no token yet."""
 
@@ -121,6 +140,10 @@ class SeededDraws:
         """New streams. Seeds are hashed: torch reads 32 bits of one, and streams of neighbouring seeds are alike."""
         seeds = (random.Random(f"{seed}/{block}").getrandbits(32) for seed in self._seeds)
         self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """From the next block on."""
+        self._seeds = [self._seeds[row] for row in rows]
 
     def slots(self, masked: Tensor) -> Tensor:
         """[B, n]."""
@@ -151,32 +174,45 @@ def write(
 ) -> Generator[Step, None, list[Text]]:
     """Continues every prompt, which holds one token at least: the BOS token, where there is nothing to continue.
 
-    Yields a picture after every step; not asking for the next one stops the job. length counts the tokens of a text,
-    prompt included. stop: a text also ends with the first end token it writes, and where its entropy falls too low.
+    Yields a picture after every step, of the texts that have not ended; not asking for the next one stops the job.
+    length counts the tokens of a text, prompt included. stop: a text also ends with the first end token it writes, and
+    where its entropy falls too low.
     """
     cache, block, ahead = begin(denoiser, prompts)
     texts = [list(prompt) for prompt in prompts]
+    ended: dict[int, Text] = {}
+    going = list(range(len(texts)))  # whose rows the tensors hold
     known = [len(prompt) % block.shape[1] for prompt in prompts]
-    ended: list[Text | None] = [None] * len(texts)
+    spent = torch.zeros(len(texts), dtype=torch.long, device=block.device)
     nfe = number = 0
     while True:
         draws.begin(number)
         if denoiser.facts.causal:  # the autoregressive baseline: the last commit has told the law of the next token
             every = torch.ones_like(block, dtype=torch.bool)
             last = Step(_draw(ahead[:, -1], block, every, denoiser.facts.mask, recipe, draws), nfe + 1)
+            spent += 1
             yield last
         else:
-            last = yield from fill(denoiser, block, cache, recipe, draws, nfe)
+            last = yield from _counted(fill(denoiser, block, cache, recipe, draws, nfe), block, spent)
         nfe, number = last.nfe, number + 1
-        for row, text in enumerate(texts):
-            text.extend(last.tokens[row, known[row] :].tolist())
-            if ended[row] is None:
-                ended[row] = _ending(text, len(prompts[row]), length, denoiser.facts.end if stop else None)
-        if None not in ended:
-            return [text for text in ended if text is not None]
-        ahead = denoiser.commit(last.tokens, cache, last_only=True)
-        block = last.tokens.new_full((len(texts), denoiser.room(cache)), denoiser.facts.mask)
-        known = [0] * len(texts)
+        for row, at in enumerate(going):
+            texts[at].extend(last.tokens[row, known[row] :].tolist())
+            found = ending(
+                texts[at], len(prompts[at]), length, denoiser.facts.end if stop else None, nfe=int(spent[row])
+            )
+            if found is not None:
+                ended[at] = found
+        if len(ended) == len(texts):
+            return [ended[at] for at in range(len(texts))]
+        tokens = last.tokens
+        rows = [row for row, at in enumerate(going) if at not in ended]
+        if len(rows) < len(going):
+            index = torch.tensor(rows, device=tokens.device)
+            going, cache, tokens, spent = [going[row] for row in rows], cache.rows(index), tokens[index], spent[index]
+            draws.keep(rows)
+        ahead = denoiser.commit(tokens, cache, last_only=True)
+        block = tokens.new_full((len(rows), denoiser.room(cache)), denoiser.facts.mask)
+        known = [0] * len(rows)
 
 
 def finish(job: Generator[Step, None, list[Text]]) -> list[Text]:
@@ -217,14 +253,28 @@ def begin(denoiser: BlockDenoiser, prompts: Sequence[Sequence[int]]) -> tuple[Bl
     return cache, first, ahead
 
 
-def _ending(text: list[int], prompt: int, length: int, end: int | None) -> Text | None:
-    """The text, cut where it ends, or None while it does not."""
+def _counted(job: Generator[Step, None, Step], block: Tensor, spent: Tensor) -> Generator[Step, None, Step]:
+    """The steps of a block [B, n]; every step that changes a text adds one to its `spent` [B]."""
+    before = block
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as stopped:
+            last: Step = stopped.value
+            return last
+        spent += (step.tokens != before).any(1)
+        before = step.tokens
+        yield step
+
+
+def ending(text: list[int], prompt: int, length: int, end: int | None, nfe: int = 0) -> Text | None:
+    """The text, cut where it ends, or None while it does not. prompt and length count tokens; end: stop rules hold."""
     written = text[prompt:]
     if end is not None and len(text) > ENTROPY_SPAN and unigram_entropy(text[-ENTROPY_SPAN:]) < LOWEST_ENTROPY:
-        return Text(text[:-ENTROPY_SPAN], "entropy")
+        return Text(text[:-ENTROPY_SPAN], "entropy", nfe)
     if end in written[: max(0, length - prompt)]:
-        return Text(text[: prompt + written.index(end) + 1], "end")
-    return Text(text[:length], "length") if len(text) >= length else None
+        return Text(text[: prompt + written.index(end) + 1], "end", nfe)
+    return Text(text[:length], "length", nfe) if len(text) >= length else None
 
 
 def unigram_entropy(tokens: Sequence[int]) -> float:
@@ -244,7 +294,8 @@ def fill(
     Where a step of ancestral sampling changes nothing, the network is not asked again: its answer would be the same.
     """
     mask = denoiser.facts.mask
-    steps = block.shape[1] if recipe.rule == "first-hitting" else recipe.steps
+    steps = block.shape[1] if recipe.rule in ("first-hitting", "entropy") else recipe.steps
+    edge = block.new_zeros(len(block))
     for left in range(steps, 0, -1):
         masked = block == mask
         if not bool(masked.any()):
@@ -255,8 +306,14 @@ def fill(
         features = denoiser.denoise(block, cache)
         nfe += 1
         if chosen is None:
-            sureness = subs_log_probs(denoiser.logits(features), block, mask).amax(-1).exp()
-            chosen = _by_confidence(sureness, masked, left, recipe)
+            log_probs = subs_log_probs(denoiser.logits(features), block, mask)
+            if recipe.rule == "entropy":
+                entropy = adaptive.entropies(log_probs)
+                edge = adaptive.stretch(edge, entropy, masked, recipe.sizes, recipe.limit)
+                before = torch.arange(block.shape[1], device=block.device) < edge[:, None]
+                chosen = adaptive.within(entropy, masked & before, recipe.budget)
+            else:
+                chosen = _by_confidence(log_probs.amax(-1).exp(), masked, left, recipe)
         block = _draw(denoiser.logits(features[chosen]), block, chosen, mask, recipe, draws)
         yield Step(block, nfe)
     return Step(block, nfe)

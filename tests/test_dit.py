@@ -66,8 +66,9 @@ def test_a_published_configuration_is_read_and_what_it_leaves_out_has_the_publis
         ({"model_type": "mdlm"}, {"block_size": 1024, "cross_attn": False}),
         ({"cross_attn": False, "time_conditioning": True}, {"block_size": 1024, "time_conditioning": True}),
         ({"causal": True, "adaln": False, "cross_attn": False}, {"block_size": 1, "adaln": False, "causal": True}),
+        ({"model_type": "ssd", "block_size": 32}, {"block_size": 32, "simplex": True, "time_conditioning": True}),
     ],
-    ids=["mdlm", "sedd", "ar"],
+    ids=["mdlm", "sedd", "ar", "ssd"],
 )
 def test_the_baselines_are_read_too(given_fields: dict[str, Any], expected: dict[str, Any]) -> None:
     fields = {name: value for name, value in CONFIG_JSON.items() if name not in ("block_size", "cross_attn")}
@@ -75,7 +76,10 @@ def test_the_baselines_are_read_too(given_fields: dict[str, Any], expected: dict
     assert {name: getattr(config, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("config", [PLAIN, WHOLE, CAUSAL, replace(WHOLE, time_conditioning=True)])
+SSD = replace(WHOLE, block_size=4, time_conditioning=True, simplex=True)
+
+
+@pytest.mark.parametrize("config", [PLAIN, WHOLE, CAUSAL, replace(WHOLE, time_conditioning=True), SSD])
 def test_a_written_configuration_reads_back_as_itself(config: DiTConfig) -> None:
     assert DiTConfig.from_published(config.to_published()) == config
 

@@ -63,9 +63,9 @@ def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(folder: Path) -> 
         assert torch.equal(tensor, theirs[name]), name
 
 
-@pytest.mark.parametrize("system", ["bd3lm", "mdlm", "sedd", "ar"])
+@pytest.mark.parametrize("system", ["bd3lm", "mdlm", "sedd", "ar", "ssd"])
 def test_every_system_learns_behind_the_one_loop(folder: Path, system: str) -> None:
-    size = {"bd3lm": 4, "ar": 1}.get(system, 16)
+    size = {"bd3lm": 4, "ssd": 4, "ar": 1}.get(system, 16)
     last = trained(folder, system=system, block_size=size, steps=40, learning_rate=1e-2, evaluate_every=40, dropout=0.0)
     events = [event for event in losses(last) if "loss" in event]
     assert sum(e["loss"] for e in events[-8:]) < sum(e["loss"] for e in events[:8]) - 0.5

@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 ARCHITECTURES = ("bd3lm", "mdlm", "sedd", "ar")
-"""The values of `model_type` in a config.json that this network can be."""
+"""The values of `model_type` in a config.json that this network can be and the desk writes with."""
+
+SIMPLEX = "ssd"
+"""That of SSD-LM, which the lab trains beside them; its noise is not made of masks."""
 
 
 class WrongConfig(ValueError):
@@ -27,6 +30,7 @@ class DiTConfig:
     adaln              layer norms are modulated by a vector that depends on the noise level σ.
     time_conditioning  that vector knows σ; otherwise σ is 0 for every token and the vector one constant.
     cross_attn         trained on x_t ⊕ x_0 under the mask of masks.py, so clean text is read block by block.
+    simplex            reads points of the vocabulary simplex after the block before (SSD-LM, see simplex.py).
     """
 
     vocab_size: int
@@ -41,6 +45,7 @@ class DiTConfig:
     causal: bool = False
     time_conditioning: bool = False
     cross_attn: bool = True
+    simplex: bool = False
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_dim", "n_blocks", "n_heads", "cond_dim", "model_length", "block_size"):
@@ -56,7 +61,7 @@ class DiTConfig:
             )
         if self.causal and self.block_size != 1:
             raise WrongConfig(f"A causal network has blocks of one token, not of {self.block_size}.")
-        if not (self.causal or self.cross_attn) and self.block_size != self.model_length:
+        if not (self.causal or self.cross_attn or self.simplex) and self.block_size != self.model_length:
             raise WrongConfig(
                 f"A network that was not trained on x_t ⊕ x_0 has one block of {self.model_length} tokens, "
                 f"not blocks of {self.block_size}."
@@ -78,8 +83,8 @@ class DiTConfig:
         What a file does not say has the value that the published classes give it.
         """
         kind = config.get("model_type")
-        if kind not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
+        if kind not in (*ARCHITECTURES, SIMPLEX):
+            known = ", ".join((*ARCHITECTURES, SIMPLEX))
             raise WrongConfig(f"This checkpoint is of the architecture {kind!r}; this network can be one of {known}.")
         needed = ("vocab_size", "hidden_dim", "n_blocks", "n_heads", "cond_dim", "model_length")
         absent = [name for name in needed if name not in config]
@@ -87,7 +92,7 @@ class DiTConfig:
             raise WrongConfig(f"The configuration of this checkpoint lacks {', '.join(absent)}.")
         causal = bool(config.get("causal", kind == "ar"))
         clean_blocks = bool(config.get("cross_attn", kind == "bd3lm")) and not causal
-        whole_row = not causal and not clean_blocks
+        whole_row = not causal and not clean_blocks and kind != SIMPLEX
         length = int(config["model_length"])
         return cls(
             **{name: int(config[name]) for name in needed},
@@ -95,14 +100,18 @@ class DiTConfig:
             dropout=float(config.get("dropout", 0.1)),
             adaln=bool(config.get("adaln", kind != "ar")),
             causal=causal,
-            time_conditioning=bool(config.get("time_conditioning", kind == "sedd")),
+            time_conditioning=kind == SIMPLEX or bool(config.get("time_conditioning", kind == "sedd")),
             cross_attn=clean_blocks,
+            simplex=kind == SIMPLEX,
         )
 
     def to_published(self) -> dict[str, Any]:
         """The fields of a config.json that `from_published` reads back."""
-        kind = "ar" if self.causal else "bd3lm" if self.cross_attn else "sedd" if self.time_conditioning else "mdlm"
-        return {"model_type": kind, **asdict(self)}
+        noisy = SIMPLEX if self.simplex else "sedd" if self.time_conditioning else "mdlm"
+        kind = "ar" if self.causal else "bd3lm" if self.cross_attn else noisy
+        fields = asdict(self)
+        del fields["simplex"]  # the published files do not have it; the kind says it
+        return {"model_type": kind, **fields}
 
 
 def as_the_weights_say(published: Mapping[str, Any], tensors: Iterable[str]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ Knows nothing of text, unmasking rules or files.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +56,11 @@ class WindowCache(BlockCache):
         self.start = self.first = 0
         self.pending: int = 0
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of keys and values."""
+        return sum(layer.nbytes for layer in self.layers)
+
     def column(self, position: int) -> int:
         """Where the token at a position of the text lies."""
         return (position - self.start) % self.window
@@ -76,6 +82,14 @@ class WindowCache(BlockCache):
         self.size += tokens.shape[1]
         self.first = max(self.first, self.size - self.window + self.block)
         self.pending = 0
+
+    def see(self, layer: int, keys: Tensor, values: Tensor, used: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, n, H, D] of one layer go to the columns after `size`; those of the first `used` columns,
+        [B, H, used, D] each, are what is attended to."""
+        at, store = self.column(self.size), self.layers[layer]
+        store[0, :, :, at : at + keys.shape[1]] = keys.transpose(1, 2)
+        store[1, :, :, at : at + keys.shape[1]] = values.transpose(1, 2)
+        return store[0, :, :, :used], store[1, :, :, :used]
 
     def hold(self, tokens: Tensor) -> None:
         """Tokens [B, n] that do not fill a block are decided and wait to be read."""
@@ -110,9 +124,9 @@ class WindowCache(BlockCache):
         """The given rows [B] go on, some of them more than once."""
         self.__dict__.update(self.rows(rows).__dict__)
 
-    def rows(self, index: Tensor) -> WindowCache:
+    def rows(self, index: Tensor) -> Self:
         """A copy that holds the given rows, in that order."""
-        copy = object.__new__(WindowCache)
+        copy = object.__new__(type(self))
         copy.__dict__.update(super().rows(index).__dict__)
         return copy
 
@@ -303,20 +317,18 @@ class DiTDenoiser:
     def _forward(self, tokens: Tensor, cache: WindowCache) -> Tensor:
         """Features [B, n, D] of tokens [B, n] that follow the window; their keys and values go to the next columns."""
         config = self.config
-        (batch, n), at = tokens.shape, cache.column(cache.size)
+        batch, n = tokens.shape
         bias = self._bias(cache, n)
         used = bias.shape[-1]
         cache.reserve(used)
         cos, sin = self._rotary(cache.size, n)
         norms = self._norms(tokens)
         x = F.embedding(tokens, self._embedding).to(self.dtype)
-        for layer, store, (before, between) in zip(self._layers, cache.layers, norms.blocks, strict=True):
+        for number, (layer, (before, between)) in enumerate(zip(self._layers, norms.blocks, strict=True)):
             qkv = layer.qkv(before(x)).view(batch, n, 3, config.n_heads, config.head_dim)
             qk, values = qkv[:, :, :2], qkv[:, :, 2]
             queries, keys = torch.addcmul(qk * cos, qk.roll(config.head_dim // 2, -1), sin).unbind(2)
-            store[0, :, :, at : at + n] = keys.transpose(1, 2)
-            store[1, :, :, at : at + n] = values.transpose(1, 2)
-            x = before.add(x, layer.out(attend(queries, store[0, :, :, :used], store[1, :, :, :used], bias)))
+            x = before.add(x, layer.out(attend(queries, *cache.see(number, keys, values, used), bias)))
             h = F.gelu(layer.up(between(x)) + layer.up_bias, approximate="tanh")
             x = between.add(x, layer.down(h) + layer.down_bias)
         return norms.last(x)

@@ -107,6 +107,9 @@ class RecordedDraws:
     def begin(self, block: int) -> None:
         """Nothing: the run was recorded as one."""
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Nothing: it is one text."""
+
     def slots(self, masked: Tensor) -> Tensor:
         """The masked slot that was chosen gets the largest number."""
         at = masked[0].nonzero()[self._choices[self._step], 0]

@@ -95,7 +95,7 @@ def system_with(network: DiT, block_size: int | None) -> System:
 
 def is_exact(system: System) -> bool:
     """Whether the perplexity is exact rather than a bound."""
-    return system.exact or system.config.block_size == 1
+    return system.exact or (system.clipped and system.config.block_size == 1)
 
 
 def read_text(names: Sequence[str], column: str, vocabulary: Vocabulary) -> Tensor:

@@ -155,7 +155,7 @@ A block diffusion model is made in two stages, with one tokenizer:
       --start runs/whole --search-every 5000
 
 The first one has blocks as long as the row (MDLM). The second one begins with its weights, and looks for the interval
-of noise levels with the least variance while it trains. --system is bd3lm, mdlm, sedd or ar.
+of noise levels with the least variance while it trains. --system is bd3lm, mdlm, sedd, ar or ssd.
 
 The same command goes on with a run that was stopped, with the same numbers. A folder holds step-NNNNNNN (config.json,
 model.safetensors, tokenizer.json: the averaged weights, as published; and what resuming needs), log.jsonl and log.svg.
@@ -172,7 +172,7 @@ HELP: dict[str, str] = {
     "tokenizer": "tokenizer.json, a folder with one, or a Hugging Face id",
     "cache": "folder for tokenised text (default: OUT/../tokens)",
     "start": "run or checkpoint whose weights to begin with",
-    "system": "bd3lm, mdlm, sedd or ar",
+    "system": "bd3lm, mdlm, sedd, ar or ssd",
     "block_size": "L', tokens of a block",
     "length": "L, tokens of a row",
     "hidden_dim": "width of the network",

@@ -26,7 +26,7 @@ def write(page: Page, words: int) -> None:
 
 
 def test_every_version_can_be_looked_at_and_gone_to(desk: Desk, written: Page) -> None:
-    write(written, 150)
+    write(written, 40)
     text = desk.text()
     written.locator("#text").focus()
     written.keyboard.press("Control+Home")
@@ -52,7 +52,7 @@ def test_every_version_can_be_looked_at_and_gone_to(desk: Desk, written: Page) -
 def test_undo_while_the_section_is_written_stops_it_and_leaves_no_gap(desk: Desk, written: Page) -> None:
     desk.script.hold(block=3)
     written.locator("#write").click()
-    expect(written.locator("#meter-words")).to_have_text("96 of 150")
+    expect(written.locator("#meter-words")).to_have_text("24 of 150")
     blocks = [block.text for block in desk.session.section(1).blocks]
     written.locator("#text").focus()
     written.keyboard.press("Control+z")
@@ -196,7 +196,7 @@ def test_blocks_are_marked_by_origin_and_tell_their_facts(desk: Desk, written: P
     written.keyboard.type("Mine. ")
     expect(written.locator("#saved")).to_have_text("Saved")
     written.get_by_role("button", name="Show blocks").click()
-    written.wait_for_function("() => CSS.highlights.get('model-even')?.size === 1")
+    written.wait_for_function("() => CSS.highlights.get('model-even')?.size === 2")
     expect(written.locator(".origin")).to_have_count(2)
     blocks = [block.text for block in desk.session.section(1).blocks]
     written.keyboard.press("Control+k")

@@ -58,7 +58,7 @@ def test_undo_takes_back_what_was_typed_and_leaves_the_rest_of_the_page_alone(de
     written.keyboard.type("\nThe end. 👩‍🚀")
     expect(written.locator("#saved")).to_have_text("Saved")
     written.keyboard.press("Control+Home")
-    written.keyboard.type("Mine. ")
+    written.keyboard.type("Yes. ")
     expect(written.locator("#saved")).to_have_text("Saved")
     line = written.locator("#text > div").last.element_handle()
     written.keyboard.press("Control+z")

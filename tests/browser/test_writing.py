@@ -9,11 +9,15 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
+from model.catalog import SMOLLM2
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
 from tests.scripted_engine import WORDS
 
 HELD = 2
 """The block at which the tests stop to look."""
+
+BLOCK = SMOLLM2.stop(SMOLLM2.default_stop).dial.block_size
+"""Slots that are shown before the engine says how many there are."""
 
 
 def write_until_held(desk: Desk, page: Page) -> str:
@@ -103,7 +107,7 @@ def test_a_killed_model_process_takes_its_unlocked_words_back_and_the_section_go
     os.kill(pid, signal.SIGKILL)
     expect(written.locator("#engine-line")).to_have_text(re.compile("^The model is being fetched"))
     expect(written.locator("#write")).to_have_text("Stop")
-    expect(written.locator("#island .slot.masked")).to_have_count(8)
+    expect(written.locator("#island .slot.masked")).to_have_count(BLOCK)
     assert text_of(written) == desk.text()
     assert desk.text().startswith(so_far)
     desk.script.change(hold_opening=False, hold=None)
