@@ -118,9 +118,9 @@ SMOLLM2 = Entry(
     tokens_per_word=1.2,
     memory_mb=1600,
     stops=(
-        Stop("exact", Dial(32, 1, "verified"), "The base model's own words, checked one by one.", 0.82, 1.33),
-        Stop("balanced", Dial(32, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.63, 1.35),
-        Stop("sketch", Dial(4, 1, "confidence", temperature=0.6), "Unchecked: a rough shape.", 0.50, 1.35),
+        Stop("exact", Dial(32, 1, "verified"), "The base model's own words, checked one by one.", 0.80, 1.42),
+        Stop("balanced", Dial(32, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.61, 1.50),
+        Stop("sketch", Dial(4, 1, "confidence", temperature=0.6), "Unchecked: a rough shape.", 0.50, 1.39),
     ),
     default_stop="exact",
 )

@@ -31,7 +31,7 @@ forwards. Under leniency more of them pass."""
 WORTH = 0.4
 """No more is proposed once all that was is likelier to fail than this: a further row costs a fifth of a token."""
 
-COOLER = 0.75
+COOLER = 0.85
 """Under leniency proposals are drawn at this part of the temperature: the likelier ones pass more often."""
 
 SHORTLIST = 256

@@ -14,8 +14,8 @@ from torch import Tensor
 TOP = (64, 1024)
 """Candidates looked at for a nucleus, in this order; it rarely needs more, and then everything is sorted."""
 
-RUN = 4
-"""Tokens in a row that a text should not repeat."""
+RUN = 2
+"""Tokens in a row that leniency does not let pass a second time. With 4 the text repeats itself twice as often."""
 
 GROUP = 64
 """Neighbours of which `largest` looks at the best one first."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import psutil
 import pytest
 
 from app.press import Press
@@ -104,7 +103,6 @@ def killed(
             with contextlib.suppress(ProcessLookupError):  # the model process follows its desk by itself
                 os.kill(victim, signal.SIGKILL)
         server.join()
-        psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], timeout=PATIENCE)
         return iter([(what, told) for what, told in [*heard, *until_the_end(ear)] if what != "worker"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.draft import Block, Document, Section
@@ -81,6 +81,7 @@ HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).m
 
 
 @given(HOSTILE)
+@example("[a]()")
 def test_nothing_but_reading_tags_ever_comes_out(text: str) -> None:
     found = Collector()
     found.feed(to_html(text))

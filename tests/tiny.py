@@ -312,11 +312,11 @@ class PlainSampler:
         return known, laws
 
     def _typical(self, p: Law, text: list[int]) -> bool:
-        """Plausible, and not the second time that four tokens follow each other."""
-        lenient, last = self.dial.threshold, text[-4:]
+        """Plausible, and not the second time that two tokens follow each other."""
+        lenient, last = self.dial.threshold, text[-2:]
         entropy = -sum(chance * math.log(chance) for _, chance in p if chance > 0.0)
         plausible = lenient > 0.0 and chance_of(p, text[-1]) >= min(lenient, lenient * math.exp(-entropy))
-        return plausible and all(text[at : at + 4] != last for at in range(len(text) - 4))
+        return plausible and all(text[at : at + 2] != last for at in range(len(text) - 2))
 
     def _unverified(self, size: int, draws: Draws) -> list[int]:
         first = self._next(draws)
@@ -361,7 +361,7 @@ class PlainSampler:
 
     def _slot_law(self, features: Tensor, left: int | None) -> Law:
         order = self._allowed(self.network.slot_logits(features, None)).argsort(descending=True).tolist()
-        cooler = 0.75 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
+        cooler = 0.85 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
         dial = replace(self.dial, temperature=self.dial.temperature * cooler)
         return law_of(self._allowed(self.network.slot_logits(features, left)), dial, order)
 
