@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import refusal
+from app.guard import PAGES
 from app.visitors import OWN
 
 SCOPE = "galley.visitor"
@@ -79,7 +80,7 @@ class Doorkeeper:
 
     async def _by_cookie(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = _token(Headers(scope=scope).get("cookie", ""))
-        opening = scope["path"] == "/"
+        opening = scope["path"] in PAGES
         if token is None and not opening and scope["path"].startswith("/desk/"):
             unknown = "The desk does not know this browser yet; allow its cookie and reload the page."
             await refusal(403, "Refused", unknown)(scope, receive, send)

@@ -33,7 +33,10 @@ FILES = "application/octet-stream"
 """How a file comes in. Like JSON and unlike a form, no other page can send it without asking first."""
 
 OWN_ROUTES = ("/assets/", "/desk/")
-OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
+PAGES = frozenset({"/", "/lab"})
+"""What another site may link to."""
+
+OWN_PAGES = PAGES | {"/favicon.ico", "/robots.txt"}
 GRADIO_ROUTES = ("/gradio_api/call/", "/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/info")
 GRADIO_PAGES = frozenset({"/config", "/gradio_api/startup-events"})
 
@@ -108,8 +111,8 @@ def _known(path: str) -> bool:
 
 
 def _opening(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody follows a link to the page itself, which shows nothing to where the link stood."""
-    return scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
+    """Whether somebody follows a link to a page itself, which shows nothing to where the link stood."""
+    return scope["path"] in PAGES and headers.get("sec-fetch-mode") == "navigate"
 
 
 def _over_loopback(scope: Scope) -> bool:

@@ -18,6 +18,9 @@ from contextlib import closing, contextmanager
 
 from app.desk import opened
 from app.events import Hub
+from app.lab import Lab
+from app.lab_process import Child as LabChild
+from app.lab_process import lab_child
 from app.press import Press
 from app.progress import Progress
 from app.settings import Settings
@@ -93,12 +96,17 @@ def _why(error: OSError, host: str, port: int) -> str:
 
 
 @contextmanager
-def served(visitors: Visitors, settings: Settings, port: int) -> Iterator[str]:
-    """The address of the page, which answers. Raises CannotListen where the port was lost in between."""
+def served(visitors: Visitors, settings: Settings, port: int, child: LabChild = lab_child) -> Iterator[str]:
+    """The address of the page, which answers. Raises CannotListen where the port was lost in between.
+
+    child: what runs in the lab's process.
+    """
     from app.page import build_page
 
     host = settings.host
-    page = build_page(visitors, accounts=dict(settings.accounts), shared=settings.shared)
+    idle = visitors.press.idle
+    lab = Lab(settings.lab, cache_dir=settings.cache, threads=settings.threads, desk_idle=idle, child=child)
+    page = build_page(visitors, lab, accounts=dict(settings.accounts), shared=settings.shared)
     try:
         try:
             _, address, _ = page.launch(
@@ -123,6 +131,7 @@ def served(visitors: Visitors, settings: Settings, port: int) -> Iterator[str]:
         yield address
     finally:
         _close(page)
+        lab.close()
 
 
 def _close(page: object) -> None:

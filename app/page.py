@@ -25,6 +25,8 @@ from app.answers import answer, dumps, refusal
 from app.attempts import attempt
 from app.doorkeeper import SCOPE, Doorkeeper
 from app.guard import Guard
+from app.lab import Lab
+from app.lab_routes import lab_routes
 from app.session import Session, Subscription
 from app.store import StoreError, StoreUnavailable
 from app.transfer_routes import transfer_routes
@@ -48,6 +50,7 @@ MAX_TABS = 200
 
 def build_page(
     visitors: Visitors,
+    lab: Lab | None = None,
     *,
     accounts: Mapping[str, str] | None = None,
     shared: bool = False,
@@ -55,7 +58,7 @@ def build_page(
 ) -> Server:
     """The server of the page, ready to launch.
 
-    accounts, shared: how visitors are told apart, see app.doorkeeper.
+    lab: None: one without networks. accounts, shared: how visitors are told apart, see app.doorkeeper.
     names: host names it answers to beside this machine's own; needed behind a proxy on the same machine only.
     """
     space = os.environ.get("SPACE_HOST", "")
@@ -63,7 +66,15 @@ def build_page(
     page.add_middleware(Doorkeeper, accounts=accounts, shared=shared, embedded=bool(space))
     page.add_middleware(Guard, names=[*names, *filter(None, [space])], embedded=bool(space))  # asks first
     page.include_router(_files())
-    page.include_router(_desk(visitors, page.stop_event))
+    tabs = anyio.CapacityLimiter(MAX_TABS)
+
+    def stream(subscription: Subscription) -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        events = event_stream(subscription, page.stop_event, tabs)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    page.include_router(_desk(visitors, stream))
+    page.include_router(lab_routes(lab or Lab(None, cache_dir=Path()), _body, stream))
     page.include_router(transfer_routes(lambda request: visitors.session(request.scope[SCOPE])))
     if not shared and not accounts:
         _offer_endpoints(page, visitors.session(OWN))
@@ -96,6 +107,10 @@ def _files() -> APIRouter:
     def desk(request: Request) -> Response:
         return _file("desk.html", request)
 
+    @files.api_route("/lab", methods=["GET", "HEAD"])
+    def lab(request: Request) -> Response:
+        return _file("lab.html", request)
+
     @files.get("/assets/{name}")
     def asset(name: str, request: Request) -> Response:
         return _file(name, request)
@@ -107,10 +122,9 @@ def _files() -> APIRouter:
     return files
 
 
-def _desk(visitors: Visitors, stop: asyncio.Event) -> APIRouter:
-    """What the page asks for. stop: set when the server is closed."""
+def _desk(visitors: Visitors, stream: Callable[[Subscription], Response]) -> APIRouter:
+    """What the page asks for. stream: events as an answer, until the server is closed."""
     desk = APIRouter(prefix="/desk")
-    tabs = anyio.CapacityLimiter(MAX_TABS)
 
     def session_of(request: Request) -> Session:
         """Raises StoreUnavailable."""
@@ -126,9 +140,7 @@ def _desk(visitors: Visitors, stop: asyncio.Event) -> APIRouter:
             session = await run_in_threadpool(session_of, request)
         except StoreUnavailable as error:
             return refusal(503, "StoreUnavailable", str(error))
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        stream = event_stream(session.subscribe(), stop, tabs)
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        return stream(session.subscribe())
 
     @desk.post("/verb/{name}")
     async def verb(name: str, request: Request) -> Response:

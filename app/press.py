@@ -97,6 +97,11 @@ class Press:
         with self._lock:
             return dict(self._engine)
 
+    def idle(self, patience: float = 0.0) -> bool:
+        """Whether no job is under way or waits; waits for that, at most so many seconds."""
+        with self._lock:
+            return self._idle.wait_for(lambda: self._current is None and not self._line, patience)
+
     # ---------------------------------------------------------------------------------------------------- what is known
 
     def known(self) -> Known:

@@ -45,6 +45,7 @@ class Settings:
     model     what the worker opens: the id of `entry`, or the path of a local folder with weights.
     accounts  (name, password) of those who may use the desk, each with documents of their own; empty: no password.
     shared    without accounts: every browser has documents of its own.
+    lab       the folder of a table run, whose networks the page /lab lets write; None: none.
     """
 
     host: str
@@ -57,6 +58,7 @@ class Settings:
     threads: int | None
     accounts: tuple[tuple[str, str], ...] = ()
     shared: bool = False
+    lab: Path | None = None
     writing: Writing | None = None
 
     @property
@@ -113,6 +115,7 @@ def _settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Se
         threads=_number("--threads", threads, 1, 1024) if threads else None,
         accounts=accounts,
         shared=not accounts and (bool(given.get("shared")) or on_a_space or not _only_here(host)),
+        lab=_folder("--lab", value("lab")),
     )
     return replace(settings, writing=_writing(given, entry)) if given["command"] == "write" else settings
 
@@ -224,6 +227,11 @@ def _parser() -> argparse.ArgumentParser:
         "--shared",
         action="store_true",
         help="every browser has its own documents (so it is by itself where others can reach the address)",
+    )
+    parser.add_argument(
+        "--lab",
+        metavar="FOLDER",
+        help="networks that python -m model.evaluation.table has trained: the page /lab lets them write side by side",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
 

@@ -99,7 +99,7 @@ def serve(connection: Connection, open_engine: Opener) -> None:
     any other death: it starts a new one and goes on from the last locked block, once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the desk's to answer
-    _end_with_parent()
+    end_with_parent()
     line = _Line(connection)
     with contextlib.suppress(_DeskGone):
         engine = open_engine(line.send)
@@ -164,7 +164,7 @@ class _Line:
             raise _DeskGone from error
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """No orphan: ends this process, and what it may have started, when the desk's process is gone, even in mid-forward.
 
     A process group of its own keeps the terminal's Ctrl+C away and lets the desk end a download with its downloader.

@@ -7,6 +7,7 @@ import "./files.js";
 import "./find.js";
 import "./history.js";
 import "./keys.js";
+import "./lab-door.js";
 import "./notes.js";
 import "./palette.js";
 import "./passage.js";

@@ -30,7 +30,8 @@ from model.contract import Request
 from tests import scripted_engine
 from tests.browser.conftest import QUIET_CHROMIUM, Desk, Engine
 from tests.chromium import find
-from tests.views import VIEWS, View
+from tests.scripted_lab import hold, scripted_lab
+from tests.views import LAB_HELD, VIEWS, View
 
 FOLDER = ROOT / "assets" / "screenshots"
 SCALE = 2
@@ -152,8 +153,11 @@ def write_document(session: Session) -> None:
 @contextmanager
 def prepared_desk(folder: Path, *, real: bool) -> Iterator[Desk]:
     """A desk with the document, its model ready."""
-    engine = Engine(child_main, cache_dir=parse([]).cache) if real else Engine(passage_child)
+    lab = scripted_lab(folder / "lab")
+    engine = Engine(child_main, cache_dir=parse([]).cache, lab=lab) if real else Engine(passage_child, lab=lab)
     desk = Desk(folder, engine)
+    if not real:
+        hold(folder / "cache", LAB_HELD)
     desk.start()
     try:
         if not real:

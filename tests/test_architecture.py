@@ -22,8 +22,8 @@ ARROWS: dict[str, set[str]] = {
     "app.environment": set(),
     "app.settings": {"model.catalog"},
     "app.launch": {
-        "app.desk", "app.events", "app.page", "app.press", "app.progress", "app.settings", "app.stopping", "app.store",
-        "app.visitors", "app.worker",
+        "app.desk", "app.events", "app.lab", "app.lab_process", "app.page", "app.press", "app.progress", "app.settings",
+        "app.stopping", "app.store", "app.visitors", "app.worker",
     },
     "app.terminal": {
         "app.desk", "app.progress", "app.session", "app.settings", "app.stopping", "app.store", "app.visitors",
@@ -34,8 +34,8 @@ ARROWS: dict[str, set[str]] = {
     "app.progress": set(),
     # page -> verbs -> session -> {store, press -> worker, tasks -> {prompt, passages, draft}}
     "app.page": {
-        "app.answers", "app.attempts", "app.doorkeeper", "app.guard", "app.session", "app.transfer_routes", "app.verbs",
-        "app.verbs.shapes", "app.visitors",
+        "app.answers", "app.attempts", "app.doorkeeper", "app.guard", "app.lab", "app.lab_routes", "app.session",
+        "app.transfer_routes", "app.verbs", "app.verbs.shapes", "app.visitors",
         "app.store",  # only the names of its errors
     },
     "app.answers": set(),
@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
         "app.converting", "app.session", "app.store", "app.verbs", "model.catalog", "model.contract",  # only errors
     },
     "app.guard": {"app.answers"},
-    "app.doorkeeper": {"app.answers", "app.visitors"},
+    "app.doorkeeper": {"app.answers", "app.guard", "app.visitors"},
     "app.visitors": {"app.press", "app.session", "app.store"},
     "app.verbs": {
         "app.session", "app.verbs.documents", "app.verbs.fields", "app.verbs.finding", "app.verbs.history",
@@ -82,6 +82,18 @@ ARROWS: dict[str, set[str]] = {
     "app.passages": {"app.draft", "model.contract"},
     "app.prompt": {"app.draft"},
     "app.render": {"app.draft"},
+    # the lab: routes -> lab -> {results, networks, process ═▶ bench}
+    "app.lab_routes": {"app.answers", "app.draft", "app.events", "app.lab", "app.lab_networks", "app.verbs"},
+    "app.lab": {"app.events", "app.lab_networks", "app.lab_process", "app.lab_results"},
+    "app.lab_results": {"app.environment"},
+    "app.lab_networks": {"model.backbones.dit_config"},
+    "app.lab_process": {"app.lab_bench", "app.worker"},
+    "app.lab_bench": {  # the one file of the desk that knows networks and the lab's writers
+        "app.lab_process", "model.backbones.dit_config", "model.backbones.fit", "model.backbones.llama",
+        "model.backbones.load", "model.backbones.published", "model.catalog", "model.evaluation.writers",
+        "model.evaluation.writing", "model.evaluation", "model.tokenizer", "model.training.checkpoint",
+        "model.training.vocabulary", "model.weights",
+    },
     # documents out and in: routes -> {export, importing} -> {formats -> reading -> render, converting}
     "app.transfer_routes": {
         "app.answers", "app.attempts", "app.draft", "app.export", "app.importing", "app.session", "app.store",
@@ -145,7 +157,7 @@ ARROWS: dict[str, set[str]] = {
     "app.worker": {"model.contract", "model.engine"},
 }  # fmt: skip
 
-LAZY = {("app.worker", "model.engine"), ("app.launch", "app.page")}
+LAZY = {("app.worker", "model.engine"), ("app.lab_process", "app.lab_bench"), ("app.launch", "app.page")}
 """Inside a function only: the desk runs without torch, and libraries are told to keep quiet before gradio is there."""
 
 SERVING_NEVER_KNOWS = ("app", "run", "tests", "model.training", "model.evaluation")

@@ -5,10 +5,15 @@ A view begins in the open section "What the ferryman said" of the document in te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 from playwright.sync_api import Page, expect
+
+LAB_HELD = 43
+"""Pictures of the lab in the view of it."""
 
 PASSAGE = """() => {
   const line = document.querySelector("#text > div").firstChild;
@@ -132,6 +137,24 @@ def _sections(page: Page) -> None:
     expect(page.locator("#outline .name")).to_have_count(4)
 
 
+def _lab(page: Page) -> None:
+    """Two systems at work, where the script holds them; the real ones, when they have written."""
+    page.goto(urljoin(page.url, "/lab"))
+    expect(page.locator("#first")).to_be_visible()
+    page.get_by_label("First system").select_option("bd3-4")
+    page.get_by_label("Second system").select_option("mdlm")
+    page.get_by_label("Prompt").fill("What the ferryman said:")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("#second-meter dd").first).to_have_text(re.compile(f"{LAB_HELD // 2}|64"))
+
+
+def _lab_table(page: Page) -> None:
+    page.goto(urljoin(page.url, "/lab"))
+    expect(page.locator(".lab-table")).to_be_visible()
+    page.get_by_role("columnheader", name="Perplexity").get_by_role("button").click()
+    page.locator("#table-heading").evaluate("heading => heading.scrollIntoView()")
+
+
 VIEWS = (
     View("section", "A section: title, brief, text, and the desk's controls below it.", _nothing),
     View("lists", "Documents and sections, with words, targets and status.", _sections),
@@ -150,4 +173,6 @@ VIEWS = (
     View("keys", "The keys.", _keys),
     View("export", "Export.", _export),
     View("deleting", "A question before something goes.", _deleting),
+    View("lab", "The lab: two systems of the paper write to one prompt.", _lab),
+    View("lab-table", "What a run of the table has measured.", _lab_table),
 )

@@ -24,6 +24,7 @@ from app.settings import Settings, parse
 from app.visitors import OWN
 from tests.chromium import find
 from tests.scripted_engine import Script, scripted_child
+from tests.scripted_lab import scripted_lab_child
 
 keep_private(os.environ)
 
@@ -41,11 +42,13 @@ QUIET_CHROMIUM = (
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs in the model process, and the model it is told to open (None: the default)."""
+    """What runs in the model process, and the model it is told to open (None: the default); so for the lab."""
 
     child: Callable[..., None]
     model: str | None = None
     cache_dir: Path | None = None
+    lab_child: Callable[..., None] = scripted_lab_child
+    lab: Path | None = None
 
 
 class Desk:
@@ -72,7 +75,8 @@ class Desk:
     def settings(self) -> Settings:
         model = [] if self._engine.model is None else ["--model", self._engine.model]
         places = ["--data-dir", str(self._folder / "data"), "--no-browser", "--port", str(self._port)]
-        return replace(parse([*places, *model]), cache_dir=self._engine.cache_dir or self._folder / "cache")
+        lab = [] if self._engine.lab is None else ["--lab", str(self._engine.lab)]
+        return replace(parse([*places, *model, *lab]), cache_dir=self._engine.cache_dir or self._folder / "cache")
 
     def start(self) -> None:
         settings = self.settings()
@@ -80,7 +84,7 @@ class Desk:
         with ExitStack() as opening:
             visitors = opening.enter_context(opened(settings, self._engine.child))
             self._session = visitors.session(OWN)
-            self.address = opening.enter_context(served(visitors, settings, self._port))
+            self.address = opening.enter_context(served(visitors, settings, self._port, self._engine.lab_child))
             self._open = opening.pop_all()
 
     def end(self) -> None:
