@@ -31,7 +31,7 @@ class SafeRenderer(RendererHTML):
     def link_open(self, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         tokens[index].attrSet("rel", "noopener noreferrer nofollow")
         tokens[index].attrSet("target", "_blank")
-        if not tokens[index].attrGet("href"):  # the parser asks nobody about "[a]()", which would lead to the desk itself
+        if not tokens[index].attrGet("href"):  # "[a]()" would lead to the desk itself
             del tokens[index].attrs["href"]
         return self.renderToken(tokens, index, options, env)
 

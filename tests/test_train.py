@@ -244,7 +244,7 @@ def test_the_demonstration_runs_from_text_to_table(folder: Path) -> None:
     mine = {key: shared[key] for key in ("length", "hidden_dim", "n_blocks", "n_heads", "cond_dim", "precision")}
     mine |= {"batch": 8, "micro_batch": 4, "steps": 4, "save_every": 4, "evaluate_every": 4, "validation_rows": 8}
     plan = Plan(
-        Corpus("words", "./words.json", "Ours.", lambda data: iter(json.loads(data).items())),
+        Corpus("words", "./words.json", "Ours.", lambda files: iter(json.loads(files["./words.json"]).items())),
         ("Two",), 280, (4, 1), 1, 1, mine, {}, {"search_every": 2, "search_rows": 8},
     )  # fmt: skip
     told = demonstrate(plan, folder / "out", "command", quiet=True)

@@ -101,6 +101,11 @@ class Llama:
         self._output_rows = (
             weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
         )
+        self._rough_unembedding = self._unembedding
+        if packed and has_fbgemm():  # made now, while the layers do not take their memory yet
+            self._rough_unembedding = Linear(
+                self._cast(self._output_rows[: config.vocab_size]), packed=packed, rough=True
+            )
         self._clean = self._layers(weights, None, rough=False)
         self._noisy = self._clean if adapter is None else self._layers(weights, adapter, rough=True)
         self._head = None if head is None else self._scripted(self._sampler_head(head))
@@ -175,7 +180,7 @@ class Llama:
         """A network that shares everything with this one but its clean weights and its output."""
         twin = copy.copy(self)
         twin._clean = self._layers(weights, None, rough=True)
-        twin._unembedding = Linear(self._cast(self._output_rows[: self.config.vocab_size]), packed=True, rough=True)
+        twin._unembedding = self._rough_unembedding
         twin._relaxed = twin
         return twin
 

@@ -14,6 +14,9 @@ import torch
 
 from model.contract import count_words
 
+END = "<|endoftext|>"
+"""What most vocabularies call the token between two documents."""
+
 
 class JudgeUnusable(ValueError):
     """The judge cannot be loaded or cannot read so much; the message is one sentence."""
@@ -47,13 +50,38 @@ class Judge:
     def read(self, request: str, text: str) -> Verdict:
         """What the text costs after the request. Raises JudgeUnusable where both do not fit its context."""
         before, tokens = self._before(request), self._ids(text)
-        most = getattr(self._model.config, "max_position_embeddings", None)  # not every architecture has a limit
-        if most is not None and len(before) + len(tokens) > most:
-            raise JudgeUnusable(
-                f"The judge {self.name} reads {most} tokens, and a request with its text has "
-                f"{len(before) + len(tokens)}; write fewer with --tokens, or ask another judge."
-            )
+        self._fits(len(before) + len(tokens), "a request with its text")
         return Verdict(self._nll(before, tokens), len(tokens), count_words(text))
+
+    def read_alone(self, text: str) -> Verdict:
+        """What the text costs with nothing before it but the token that begins one.
+
+        Its first token is not counted where the judge has no such token. Raises JudgeUnusable.
+        """
+        tokens = self._ids(text)
+        begin = self._begin()
+        if begin is None:
+            before, counted = tokens[:1], tokens[1:]
+        else:
+            before, counted = [begin], tokens
+        self._fits(len(before) + len(counted), "a text")
+        return Verdict(self._nll(before, counted), len(counted), count_words(text))
+
+    def _begin(self) -> int | None:
+        """The token that stands between documents: what a chat model calls so may be its mark of a turn."""
+        known: dict[str, int] = self._tokenizer.get_vocab()
+        begin: int | None = known.get(END, self._tokenizer.bos_token_id)
+        if begin is None:
+            begin = self._tokenizer.eos_token_id
+        return begin
+
+    def _fits(self, tokens: int, what: str) -> None:
+        most = getattr(self._model.config, "max_position_embeddings", None)  # not every architecture has a limit
+        if most is not None and tokens > most:
+            raise JudgeUnusable(
+                f"The judge {self.name} reads {most} tokens, and {what} has {tokens}; write fewer with --tokens, "
+                "or ask another judge."
+            )
 
     def _nll(self, before: list[int], tokens: list[int]) -> float:
         """−log p of tokens, of which the first follows the last one of `before`; the sum, in nats."""

