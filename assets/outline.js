@@ -74,9 +74,12 @@ async function removeSection(id) {
   await (here ? keeper.flush() : flushLines());
   const revision = here ? keeper.revision : lineOf(id).revision;
   const index = desk.outline.sections.findIndex((each) => each.id === id);
+  if (here) closeSection(); // first: nothing beside it may ask for a section that is gone
   const answer = await attempt("delete_section", { section_id: id, revision });
-  if (!answer) return;
-  if (here) closeSection();
+  if (!answer) {
+    if (here) await go(desk.outline.id, id, true);
+    return;
+  }
   setOutline(answer.document);
   const next = answer.document.sections[Math.min(index, answer.document.sections.length - 1)];
   if (here && next) await go(answer.document.id, next.id, true);

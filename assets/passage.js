@@ -202,6 +202,10 @@ addEventListener("pointerdown", (event) => {
   pressed = true;
   if (!bar.contains(event.target) && !event.target.closest?.(".menu")) hide();
 }, true);
+addEventListener("focusin", (event) => {
+  // Whoever goes on elsewhere by keyboard would find the bar above it, on a phone above the panel's own tabs.
+  if (!bar.contains(event.target) && !sheet.editor?.root.contains(event.target) && !event.target.closest?.(".menu")) hide();
+});
 addEventListener("pointerup", () => {
   pressed = false;
   settle();

@@ -30,23 +30,23 @@ def test_every_version_can_be_looked_at_and_gone_to(desk: Desk, written: Page) -
     text = desk.text()
     written.locator("#text").focus()
     written.keyboard.press("Control+Home")
-    written.keyboard.type("Mine. ")
+    written.keyboard.type("Yes. ")
     expect(written.locator("#saved")).to_have_text("Saved")
     open_tab_beside(written, "History")
     now = written.get_by_role("tabpanel", name="History").locator("[aria-current=true]")
-    expect(now).to_contain_text("Mine.")
+    expect(now).to_contain_text("Yes.")
     written.locator(".versions-list summary", has_text="5 blocks").click()
     written.get_by_role("button", name=re.compile("^Compare")).first.click()
-    expect(written.locator(".compared del")).to_have_text("Mine. ")
+    expect(written.locator(".compared del")).to_have_text("Yes. ")
     written.locator("details .version-go").nth(1).click()
-    expect(written.locator("#text")).not_to_have_text(re.compile("Mine"))
+    expect(written.locator("#text")).not_to_have_text(re.compile("Yes"))
     blocks = [block.text for block in desk.session.section(1).blocks]
     expect(written.locator("#text")).to_have_text("".join(blocks))
     assert len(blocks) == 4
     assert text.startswith("".join(blocks))
     expect(written.locator(".versions-list .aside").first).to_be_visible()  # what was left is a branch
-    written.locator(".version-go", has_text="Mine.").click()
-    expect(written.locator("#text")).to_have_text(f"Mine. {text}")
+    written.locator(".version-go", has_text="Yes.").click()
+    expect(written.locator("#text")).to_have_text(f"Yes. {text}")
 
 
 def test_undo_while_the_section_is_written_stops_it_and_leaves_no_gap(desk: Desk, written: Page) -> None:
@@ -193,7 +193,7 @@ def test_blocks_are_marked_by_origin_and_tell_their_facts(desk: Desk, written: P
     write(written, 40)
     written.locator("#text").focus()
     written.keyboard.press("Control+Home")
-    written.keyboard.type("Mine. ")
+    written.keyboard.type("Yes. ")
     expect(written.locator("#saved")).to_have_text("Saved")
     written.get_by_role("button", name="Show blocks").click()
     written.wait_for_function("() => CSS.highlights.get('model-even')?.size === 2")
