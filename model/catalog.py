@@ -116,7 +116,7 @@ SMOLLM2 = Entry(
     context=8192,
     block_sizes=(1, 4, 8, 16, 32),
     tokens_per_word=1.2,
-    memory_mb=1600,
+    memory_mb=1800,
     stops=(
         Stop("exact", Dial(32, 1, "verified"), "The base model's own words, checked one by one.", 0.80, 1.42),
         Stop("balanced", Dial(32, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.61, 1.50),

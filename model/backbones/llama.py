@@ -101,15 +101,13 @@ class Llama:
         self._output_rows = (
             weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
         )
-        self._rough_unembedding = self._unembedding
+        rough_output = None
         if packed and has_fbgemm():  # made now, while the layers do not take their memory yet
-            self._rough_unembedding = Linear(
-                self._cast(self._output_rows[: config.vocab_size]), packed=packed, rough=True
-            )
+            rough_output = Linear(self._cast(self._output_rows[: config.vocab_size]), packed=packed, rough=True)
         self._clean = self._layers(weights, None, rough=False)
         self._noisy = self._clean if adapter is None else self._layers(weights, adapter, rough=True)
         self._head = None if head is None else self._scripted(self._sampler_head(head))
-        self._relaxed = self._rounded(weights) if packed and has_fbgemm() else self
+        self._relaxed = self if rough_output is None else self._rounded(weights, rough_output)
 
     # ------------------------------------------------------------------------------------------------ the protocol
 
@@ -176,11 +174,11 @@ class Llama:
         x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, cache.layers, cache.size)
         return x
 
-    def _rounded(self, weights: Mapping[str, Tensor]) -> Llama:
+    def _rounded(self, weights: Mapping[str, Tensor], output: Linear) -> Llama:
         """A network that shares everything with this one but its clean weights and its output."""
         twin = copy.copy(self)
         twin._clean = self._layers(weights, None, rough=True)
-        twin._unembedding = self._rough_unembedding
+        twin._unembedding = output
         twin._relaxed = twin
         return twin
 
