@@ -1,6 +1,6 @@
 """How many seconds a piece of text will take at a setting of the dial, on this machine.
 
-Pure sums over measured figures: the catalogue's (NFE per token of each stop), the start-up measurement's (seconds per
+Pure sums over measured figures: the catalogue's (NFE per token of each stop), those of this machine (seconds per
 forward of each stop) and, once jobs have finished, how far off earlier predictions were.
 """
 
@@ -17,7 +17,7 @@ from model.contract import Dial, InvalidSetting, Ready
 FORWARD_OVERHEAD_TOKENS = 30
 """A forward of n tokens costs as much as n + this many parts: one of 16 tokens 1.5 times one of a single token."""
 
-SMOOTHING = 0.4
+SMOOTHING = 0.25
 """Weight of the newest finished job in a correction."""
 
 WIDEST = 4.0
@@ -29,7 +29,10 @@ Key = str | Dial
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """Measured seconds over predicted seconds, per stop, exponentially smoothed. 1 where nothing is known yet."""
+    """Measured seconds over predicted seconds, per stop; 1 where nothing is known yet.
+
+    A moving geometric mean: a job whose end was hard to find takes three times as long, none takes a third.
+    """
 
     factors: Mapping[Key, float] = field(default_factory=dict)
 
@@ -42,7 +45,7 @@ class Corrections:
             return self
         ratio = min(max(measured / predicted, 1.0 / WIDEST), WIDEST)
         known = self.factors.get(key)
-        factor = ratio if known is None else known + SMOOTHING * (ratio - known)
+        factor = ratio if known is None else known ** (1.0 - SMOOTHING) * ratio**SMOOTHING
         return Corrections({**self.factors, key: factor})
 
 
@@ -106,7 +109,7 @@ def forwards_per_token(entry: Entry, dial: Dial, stop_name: str | None) -> float
 
 
 def seconds_per_forward(entry: Entry, ready: Ready, dial: Dial, stop_name: str | None) -> float:
-    """Measured at start-up for a named stop, else scaled from the nearest one by the width of a forward."""
+    """Measured on this machine for a named stop, else scaled from the nearest one by the width of a forward."""
     measured = {speed.stop: speed.seconds_per_forward for speed in ready.speeds}
     stop = _named(entry, dial, stop_name)
     if stop and stop.name in measured:

@@ -205,7 +205,7 @@ class Ready:
     precision     of the weights: "bfloat16", "float16" or "float32".
     threads       CPU threads in use.
     load_seconds  from process start to here, without the time a download took.
-    speeds        one entry per named stop, from a short measurement at start-up.
+    speeds        one entry per named stop, from a short measurement when this machine first had the model.
     ending_tokens  about how many tokens of a section the ending writes.
     prefill_tokens_per_second  how fast it reads.
     """

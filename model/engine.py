@@ -37,6 +37,7 @@ from model.drawing import Kinds
 from model.ending import Target, target_of, words_of
 from model.filling import Filling
 from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
+from model.kept_speed import Speed, known_or
 from model.passage import lay_out
 from model.sampler import BlockSampler, Draws, Pictures, Step
 from model.speed import measure
@@ -95,8 +96,12 @@ class Engine:
             raise ModelUnavailable(str(error)) from error
         except WrongWeights as error:
             raise ModelUnavailable(f"The model cannot be loaded. {error}") from error
-        report(Preparing("measure", "The speed of this machine is being measured."))
-        speeds, prefill = measure(network, tokenizer, entry)
+
+        def measured() -> Speed:
+            report(Preparing("measure", "The speed of this machine is being measured."))
+            return measure(network, tokenizer, entry)
+
+        speed = known_or(measured, model, entry, precision.name, cache_dir)
         ready = Ready(
             model=model,
             tokenizer=str(tokenizer.path),
@@ -104,9 +109,9 @@ class Engine:
             precision=precision.name,
             threads=torch.get_num_threads(),
             load_seconds=time.monotonic() - began - (fetched - asked),
-            speeds=speeds,
+            speeds=speed.stops,
             ending_tokens=ENDING_TOKENS,
-            prefill_tokens_per_second=prefill,
+            prefill_tokens_per_second=speed.prefill,
         )
         return cls(network, tokenizer, ready)
 

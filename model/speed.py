@@ -13,6 +13,7 @@ from model.catalog import Entry
 from model.contract import StopSpeed
 from model.denoiser import Denoiser
 from model.finale import ENDING_TOKENS, ending_dial, tries_side_by_side
+from model.kept_speed import Speed
 from model.sampler import BlockSampler, Draws, Pictures
 from model.tokenizer import TextTokenizer
 
@@ -23,15 +24,15 @@ TEXT = (
 REPEATS = 5
 """Copies of the text that are read: the context of a short section."""
 
-FORWARDS = 16
+FORWARDS = 32
 """Network forwards that are timed at each stop."""
 
 PATIENCE = 2.0
 """Seconds after which a network whose every forward reads the whole window has been timed long enough."""
 
 
-def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> tuple[tuple[StopSpeed, ...], float]:
-    """The cost of every named stop, and the tokens a second that are read."""
+def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> Speed:
+    """The cost of every named stop, and of reading."""
     prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT * REPEATS)])
     with torch.inference_mode():
         _read(denoiser, entry, prompt)  # the first products of a shape are slower: plans are made
@@ -46,7 +47,7 @@ def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> tuple
             seconds, _ = _cost(one, 1)
             forward, tokens = _cost(several, rows)
             speeds.append(StopSpeed(stop.name, seconds, forward / tokens * ENDING_TOKENS))
-    return tuple(speeds), prefill
+    return Speed(tuple(speeds), prefill)
 
 
 def _read(denoiser: Denoiser, entry: Entry, prompt: torch.Tensor) -> BlockSampler:

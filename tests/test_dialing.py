@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -154,6 +155,14 @@ def test_no_job_however_odd_moves_a_prediction_out_of_bounds(jobs: list[tuple[fl
         assert 1 / WIDEST * 0.999 <= corrections.factor("exact") <= WIDEST * 1.001
 
 
-def test_the_newest_job_counts_most_but_not_alone() -> None:
+def test_the_newest_job_counts_but_not_alone() -> None:
     corrections = Corrections().learned("exact", predicted=10, measured=10).learned("exact", predicted=10, measured=20)
-    assert 1.0 < corrections.factor("exact") < 2.0
+    assert 1.0 < corrections.factor("exact") < 1.5
+
+
+def test_a_job_of_twice_the_time_and_one_of_half_of_it_cancel_out() -> None:
+    corrections = Corrections()
+    for _ in range(40):
+        corrections = corrections.learned("exact", predicted=10, measured=20)
+        corrections = corrections.learned("exact", predicted=10, measured=5)
+    assert math.sqrt(0.5) < corrections.factor("exact") < math.sqrt(2.0)

@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ways(plan)
             print("\n".join(report(plan, given.out)))
             return 0
-        if given.train_only:
-            networks(plan, given.out)
+        if given.train_only is not None:
+            networks(plan, given.out, only=given.train_only)
             return 0
         judge = bench(given.judge or plan.measures.judge, given.cache_dir or default_cache())
         result = compare(plan, given.out, judge, f"python -m model.evaluation.table --config {given.config}")
@@ -63,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model.evaluation.table", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML file, such as lab/small.toml")
     parser.add_argument("--out", type=Path, default=Path("runs/lab"), help="folder of the run (default: runs/lab)")
-    parser.add_argument("--train-only", action="store_true", help="train, and measure nothing")
+    parser.add_argument(
+        "--train-only",
+        nargs="*",
+        metavar="NAME",
+        help="measure nothing; train all, or these systems and stages (two commands can share the work)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and what it would need")
     parser.add_argument(
         "--judge", metavar="MODEL", help="a causal model: of the catalogue, a Hugging Face id, a folder"

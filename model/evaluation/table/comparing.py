@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,24 @@ from model.evaluation.table.samples import Bench
 from model.evaluation.table.texts import prepare
 from model.evaluation.table.training import train
 from model.evaluation.writing import say
+from model.training.settings import InvalidSetting
 from model.weights import obtain
 
 JSON, PAGE = "table.json", "table.md"
 
 
-def networks(plan: Plan, out: Path, *, quiet: bool = False) -> dict[str, Network]:
-    """Trains what is not trained yet. Raises what training raises."""
+def networks(plan: Plan, out: Path, *, only: Sequence[str] = (), quiet: bool = False) -> dict[str, Network]:
+    """Trains what is not trained yet; only: of those names. Raises InvalidSetting and what training raises."""
     runs = trainings(plan, out)
     ways(plan)  # what is not possible is said now, not after hours
+    if unknown := [name for name in only if name not in runs]:
+        raise InvalidSetting(f"There is no training {unknown[0]!r}; choose from {', '.join(runs)}.")
     prepare(plan.text, out / "text")
-    return {name: Network.at(name, settings, train(name, settings, quiet=quiet)) for name, settings in runs.items()}
+    return {
+        name: Network.at(name, settings, train(name, settings, quiet=quiet))
+        for name, settings in runs.items()
+        if not only or name in only
+    }
 
 
 def compare(plan: Plan, out: Path, bench: Bench, command: str, *, quiet: bool = False) -> dict[str, Any]:

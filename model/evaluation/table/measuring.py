@@ -14,7 +14,6 @@ import numpy as np
 from model.evaluation.table import costs, likelihoods, samples, variances
 from model.evaluation.table.figure import Figure, as_json, of_median
 from model.evaluation.table.kept import Kept, Values
-from model.evaluation.table.machine import machine
 from model.evaluation.table.networks import Network
 from model.evaluation.table.plan import WHOLE_RANGE, Plan, shape, studied
 from model.evaluation.table.recipes import Way, ways
@@ -22,6 +21,7 @@ from model.evaluation.table.rows import TEXT, columns, rows
 from model.evaluation.table.samples import Bench
 from model.evaluation.table.texts import licences, source
 from model.evaluation.writers import TOGETHER
+from model.machine import machine
 from model.noise import ClippedInterval
 from model.training import clipping
 from model.training.data import Source, open_rows, tokenise
