@@ -7,8 +7,6 @@ The child imports the networks only once it runs. Knows nothing of the page.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from app.worker import end_with_parent
+from app.child_process import begin_as_child, how, spawned
 
 GRACE_SECONDS = 3.0
 
@@ -102,8 +100,7 @@ Child = Callable[[Connection, Path, int | None], None]
 
 def lab_child(connection: Connection, cache_dir: Path, threads: int | None) -> None:
     """The lab's process with real networks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the desk's to answer
-    end_with_parent()
+    begin_as_child()
     from app.lab_bench import Bench
 
     answer_all(connection, Bench(cache_dir, threads).answer)
@@ -161,20 +158,15 @@ class LabProcess:
         self._reap()
 
     def _open(self) -> Connection:
-        context = multiprocessing.get_context("spawn")
         with self._lock:
             if self._line is not None:
                 return self._line
             try:
-                line, childs_end = context.Pipe()
-                arguments = (childs_end, *self._arguments)
-                process = context.Process(target=self._child, args=arguments, name="galley-lab", daemon=True)
-                process.start()
+                process, line = spawned(self._child, self._arguments, "galley-lab")
             except OSError as error:
                 raise LabEnded(
                     f"The lab's process could not be started ({error.strerror}); close other programs and try again."
                 ) from error
-            childs_end.close()  # so that the child's death ends the line
             self._process, self._line = process, line
             return line
 
@@ -192,4 +184,4 @@ class LabProcess:
             process.join()
         code = process.exitcode
         process.close()
-        return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return how(code)

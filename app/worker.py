@@ -7,18 +7,18 @@ page; which job goes on after a death is the session's business.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
+from app.child_process import begin_as_child, how, spawned
 from model.contract import Event, Failed, Fill, Filled, Finished, JobEvent, Preparing, Ready, Request, Stopped
 
 GRACE_SECONDS = 3.0
@@ -98,8 +98,7 @@ def serve(connection: Connection, open_engine: Opener) -> None:
     An exception of the engine is not caught: the traceback goes to stderr, the process ends, and the desk takes it for
     any other death: it starts a new one and goes on from the last locked block, once.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the desk's to answer
-    end_with_parent()
+    begin_as_child()
     line = _Line(connection)
     with contextlib.suppress(_DeskGone):
         engine = open_engine(line.send)
@@ -162,27 +161,6 @@ class _Line:
             return self._connection.poll()
         except OSError as error:
             raise _DeskGone from error
-
-
-def end_with_parent() -> None:
-    """No orphan: ends this process, and what it may have started, when the desk's process is gone, even in mid-forward.
-
-    A process group of its own keeps the terminal's Ctrl+C away and lets the desk end a download with its downloader.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()
-    sentinel = parent.sentinel
-
-    def watch() -> NoReturn:
-        wait([sentinel])
-        if hasattr(os, "killpg"):
-            os.killpg(os.getpgrp(), signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="desk-watch", daemon=True).start()
 
 
 # --------------------------------------------------------------------------------------------------------- the desk
@@ -291,7 +269,7 @@ class Worker:
             starts = 0 if ready else starts
             if starts == STARTS:
                 self._give_up(
-                    f"The model process ended twice while it was starting ({_how(exitcode)}); "
+                    f"The model process ended twice while it was starting ({how(exitcode)}); "
                     "look at the terminal for the reason, and make sure that there is enough memory."
                 )
                 return
@@ -299,21 +277,16 @@ class Worker:
 
     def _spawn(self) -> Connection | None:
         """A new process and the desk's end of the line to it; None where the worker is being closed or cannot start."""
-        context = multiprocessing.get_context("spawn")
         with self._lock:
             if self._closing:
                 return None
             try:
-                line, childs_end = context.Pipe()
-                arguments = (childs_end, *self._arguments)
-                process = context.Process(target=self._child, args=arguments, name="galley-model", daemon=True)
-                process.start()
+                process, line = spawned(self._child, self._arguments, "galley-model")
             except OSError as error:
                 problem = (
                     f"The model process could not be started ({error.strerror}); close other programs and try again."
                 )
             else:
-                childs_end.close()  # so that the child's death ends the line
                 self._process, self._line, self._ready = process, line, False
                 return line
         self._give_up(problem)
@@ -354,7 +327,3 @@ class Worker:
             line.close()
             process.close()
         return exitcode
-
-
-def _how(exitcode: int | None) -> str:
-    return f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"exit code {exitcode}"

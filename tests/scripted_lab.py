@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from app.child_process import begin_as_child
 from app.lab_process import (
     Answer,
     Compare,
@@ -25,7 +26,6 @@ from app.lab_process import (
     Verdict,
     answer_all,
 )
-from app.worker import end_with_parent
 from model.backbones.dit_config import DiTConfig
 
 TEXT = (
@@ -194,5 +194,5 @@ class ScriptedBench:
 
 def scripted_lab_child(connection: Connection, cache_dir: Path, threads: int | None) -> None:
     """The lab's process with the script."""
-    end_with_parent()
+    begin_as_child()
     answer_all(connection, ScriptedBench(cache_dir).answer)

@@ -87,7 +87,7 @@ ARROWS: dict[str, set[str]] = {
     "app.lab": {"app.events", "app.lab_networks", "app.lab_process", "app.lab_results"},
     "app.lab_results": {"app.environment"},
     "app.lab_networks": {"model.backbones.dit_config"},
-    "app.lab_process": {"app.lab_bench", "app.worker"},
+    "app.lab_process": {"app.child_process", "app.lab_bench"},
     "app.lab_bench": {  # the one file of the desk that knows networks and the lab's writers
         "app.lab_process", "model.backbones.dit_config", "model.backbones.fit", "model.backbones.llama",
         "model.backbones.load", "model.backbones.published", "model.catalog", "model.evaluation.writers",
@@ -154,7 +154,8 @@ ARROWS: dict[str, set[str]] = {
     "app.rows": {"app.draft", "model.contract"},
     "app.migrations": set(),
     "app.draft": {"model.contract"},
-    "app.worker": {"model.contract", "model.engine"},
+    "app.worker": {"app.child_process", "model.contract", "model.engine"},
+    "app.child_process": set(),
 }  # fmt: skip
 
 LAZY = {("app.worker", "model.engine"), ("app.lab_process", "app.lab_bench"), ("app.launch", "app.page")}
