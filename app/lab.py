@@ -28,6 +28,10 @@ STOP_SECONDS = 5.0
 """How long a comparison that was stopped may take to end before a new one is refused."""
 
 MOST_TOKENS = 1024
+MOST_STEPS = 1000
+"""As many as the paper gives its baselines."""
+
+SEEDS = 2**31
 MOST_PROMPT = 2000
 """Characters."""
 
@@ -79,6 +83,7 @@ class Lab:
             "networks": [{"id": n.id, "title": n.title, "longest": n.longest} for n in networks],
             "sentence": sentence,
             "most_tokens": MOST_TOKENS,
+            "most_steps": MOST_STEPS,
             "most_prompt": MOST_PROMPT,
         }
 
@@ -90,8 +95,13 @@ class Lab:
         except OSError:
             return None
 
-    def begin(self, systems: tuple[str, str], prompt: str, tokens: int, seed: int | None = None) -> Comparison:
-        """Starts a comparison; its `news` tells what happens. Raises LabRefused, NoNetworks."""
+    def begin(
+        self, systems: tuple[str, str], prompt: str, tokens: int, *, seed: int | None = None, steps: int | None = None
+    ) -> Comparison:
+        """Starts a comparison; its `news` tells what happens. Without a seed every one is another. steps: see Compare.
+
+        Raises LabRefused, NoNetworks.
+        """
         known = networks_in(self._folder)
         if unknown := [id for id in systems if id not in known]:
             raise LabRefused(
@@ -99,6 +109,10 @@ class Lab:
             )
         if not 1 <= tokens <= MOST_TOKENS:
             raise LabRefused(f"A length of {tokens} tokens is not possible; choose 1 to {MOST_TOKENS}.")
+        if steps is not None and not 1 <= steps <= MOST_STEPS:
+            raise LabRefused(f"{steps} denoising steps are not possible; choose 1 to {MOST_STEPS}.")
+        if seed is not None and not 0 <= seed < SEEDS:
+            raise LabRefused(f"A seed of {seed} is not possible; choose 0 to {SEEDS - 1}, or leave it out.")
         with self._lock:
             before = self._run
         if before is not None and before.stopping and before.thread is not None:
@@ -111,7 +125,7 @@ class Lab:
             if self._timer is not None:
                 self._timer.cancel()
             chosen = (known[systems[0]], known[systems[1]])
-            run = Comparison(chosen, prompt, tokens, secrets.randbelow(2**31) if seed is None else seed)
+            run = Comparison(chosen, prompt, tokens, secrets.randbelow(SEEDS) if seed is None else seed, steps)
             self._run = run
         run.thread = threading.Thread(target=self._follow, args=(run,), name="lab", daemon=True)
         run.thread.start()
@@ -169,12 +183,14 @@ class Comparison:
     and at last over. Where nobody listens any more, it stops.
     """
 
-    def __init__(self, systems: tuple[Network, Network], prompt: str, tokens: int, seed: int) -> None:
+    def __init__(
+        self, systems: tuple[Network, Network], prompt: str, tokens: int, seed: int, steps: int | None = None
+    ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.news = Subscription(lambda _: self.stop())
         self.thread: threading.Thread | None = None
         self._systems = systems
-        self._prompt, self._tokens, self._seed = prompt, tokens, seed
+        self._prompt, self._tokens, self._seed, self._steps = prompt, tokens, seed, steps
         self._stopped = threading.Event()
         self._pictures: list[Picture | None] = [None, None]
 
@@ -188,7 +204,7 @@ class Comparison:
 
     def go(self, process: LabProcess, desk_idle: DeskIdle) -> None:
         """From the first question to the last."""
-        self._tell("opening", id=self.id, sentence="The networks are being opened.")
+        self._tell("opening", id=self.id, seed=self._seed, sentence="The networks are being opened.")
         try:
             self._go(process, desk_idle)
         except LabEnded as error:
@@ -198,7 +214,7 @@ class Comparison:
         if not self._may_go_on(desk_idle):
             return
         systems = tuple((network.folder, network.system) for network in self._systems)
-        opened = process.ask(Compare(systems, self._prompt, self._tokens, self._seed))
+        opened = process.ask(Compare(systems, self._prompt, self._tokens, self._seed, self._steps))
         assert isinstance(opened, Opened)
         self._tell("begun", problems=list(opened.problems))
         working = [side for side, problem in enumerate(opened.problems) if problem is None]

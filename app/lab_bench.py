@@ -21,7 +21,7 @@ from model.backbones.load import load_llama
 from model.backbones.published import UnknownCheckpoint
 from model.catalog import CATALOG
 from model.evaluation import writers
-from model.evaluation.writers import NotPossible, SampledWriter, writer_for
+from model.evaluation.writers import NotPossible, SampledWriter, in_steps, writer_for
 from model.evaluation.writing import causal_nll
 from model.tokenizer import ChatTokenizer, PlainTokenizer, UnusableTokenizer
 from model.training.checkpoint import tokenizer_of
@@ -179,7 +179,8 @@ class Bench:
 
 def _seated(folder: Path, system: str, asked: Compare) -> Seat:
     """Raises one of PROBLEMS."""
-    writer, vocabulary = writer_for(folder, system), tokenizer_of(folder)
+    recipe = None if asked.steps is None else in_steps(system, asked.steps)
+    writer, vocabulary = writer_for(folder, system, recipe), tokenizer_of(folder)
     prompt = [vocabulary.end, *vocabulary.encode([asked.prompt])[0]]
     length = len(prompt) + asked.tokens
     if writer.longest is not None and length > writer.longest:

@@ -21,12 +21,17 @@ GRACE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Open these systems, (checkpoint, system), and lay the prompt before each. tokens: to be written after it."""
+    """Open these systems, (checkpoint, system), and lay the prompt before each.
+
+    tokens  to be written after it.
+    steps   of the samplers that have a number of steps; None: as published.
+    """
 
     systems: tuple[tuple[Path, str], ...]
     prompt: str
     tokens: int
     seed: int
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,5 +69,9 @@ def lab_routes(
 def _begin(lab: Lab, given: Fields) -> Comparison:
     systems = given.text("first", MOST_ID), given.text("second", MOST_ID)
     return lab.begin(
-        systems, storable(given.text("prompt", MOST_PROMPT)), given.integer("tokens"), given.optional_integer("seed")
+        systems,
+        storable(given.text("prompt", MOST_PROMPT)),
+        given.integer("tokens"),
+        seed=given.optional_integer("seed"),
+        steps=given.optional_integer("steps"),
     )

@@ -14,12 +14,13 @@ let panes = [];
 let run = null; // {abort, id} while one is under way
 
 /** found: what the server says there is. */
-export function live({ networks, sentence, most_tokens: mostTokens, most_prompt: mostPrompt }) {
+export function live({ networks, sentence, most_tokens: mostTokens, most_prompt: mostPrompt, most_steps: mostSteps }) {
   say($("live-none"), sentence ?? "");
   show($("live-none"), Boolean(sentence));
   show($("live-form"), !sentence);
   if (sentence) return;
   $("tokens").max = mostTokens;
+  $("steps").max = mostSteps;
   $("prompt").maxLength = mostPrompt;
   $("prompt").value = memory.get("lab:prompt") ?? "";
   SIDES.forEach((side, at) => fillSelect($(side), networks, memory.get(`lab:${side}`), at));
@@ -104,7 +105,14 @@ class Pane {
 async function start() {
   const abort = new AbortController();
   run = { abort, id: null };
-  const given = { first: $("first").value, second: $("second").value, prompt: $("prompt").value, tokens: Number($("tokens").value) };
+  const given = {
+    first: $("first").value,
+    second: $("second").value,
+    prompt: $("prompt").value,
+    tokens: Number($("tokens").value),
+    steps: Number($("steps").value),
+    seed: $("seed").value === "" ? null : Number($("seed").value),
+  };
   memory.set("lab:prompt", given.prompt);
   SIDES.forEach((side) => memory.set(`lab:${side}`, given[side]));
   panes.forEach((pane) => pane.clear(given.prompt));
@@ -147,6 +155,7 @@ function hear(event) {
   switch (event.type) {
     case "opening":
       run.id = event.id;
+      $("seed").placeholder = event.seed; // what this comparison can be had again with
       tell(event.sentence);
       break;
     case "begun":

@@ -164,7 +164,7 @@ class ScriptedBench:
 
     def answer(self, question: Question) -> Answer:
         match question:
-            case Compare(systems, prompt, tokens, seed):
+            case Compare(systems, prompt, tokens, seed, _):
                 prompt.encode()  # as a tokenizer does
                 if prompt == "crash":
                     raise SystemExit(3)

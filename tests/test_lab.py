@@ -294,17 +294,21 @@ def test_a_comparison_that_nobody_follows_any_more_stops(tmp_path: Path, lab: La
 
 
 @pytest.mark.parametrize(
-    ("systems", "tokens", "says"),
+    ("systems", "wish", "says"),
     [
-        (("ar", "none"), 8, "“none”"),
-        (("../ar", "ar"), 8, "“../ar”"),
-        (("ar", "mdlm"), 0, "1 to"),
-        (("ar", "mdlm"), 5000, "1 to"),
+        (("ar", "none"), {"tokens": 8}, "“none”"),
+        (("../ar", "ar"), {"tokens": 8}, "“../ar”"),
+        (("ar", "mdlm"), {"tokens": 0}, "1 to"),
+        (("ar", "mdlm"), {"tokens": 5000}, "1 to"),
+        (("ar", "mdlm"), {"tokens": 8, "steps": 0}, "1 to 1000"),
+        (("ar", "mdlm"), {"tokens": 8, "steps": 1001}, "1 to 1000"),
+        (("ar", "mdlm"), {"tokens": 8, "seed": -1}, "0 to"),
+        (("ar", "mdlm"), {"tokens": 8, "seed": 2**31}, "0 to"),
     ],
 )
-def test_what_is_not_possible_is_refused(lab: Lab, systems: tuple[str, str], tokens: int, says: str) -> None:
+def test_what_is_not_possible_is_refused(lab: Lab, systems: tuple[str, str], wish: dict[str, int], says: str) -> None:
     with pytest.raises(LabRefused, match=says) as refused:
-        lab.begin(systems, "", tokens)
+        lab.begin(systems, "", **wish)
     assert one_sentence(str(refused.value))
 
 

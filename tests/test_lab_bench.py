@@ -69,10 +69,20 @@ def test_blocks_are_locked_one_after_the_other(folder: Path, tmp_path: Path) -> 
     assert sizes == [3] * 3 + [4] * 8 + [0]  # the first block holds the token before the text
 
 
-def test_slots_that_are_drawn_anew_are_not_sure(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(writer_for.__globals__["DEFAULTS"], "ssd", type(writer_for.__globals__["DEFAULTS"]["ssd"])(3))
+@pytest.mark.parametrize(
+    ("run", "system", "forwards"), [("sedd", "sedd", 4), ("mdlm", "mdlm-ancestral", 3), ("bd3-4", "bd3lm", 15)]
+)
+def test_steps_are_those_of_the_samplers_that_have_any(
+    folder: Path, tmp_path: Path, run: str, system: str, forwards: int
+) -> None:
     bench = Bench(tmp_path, None)
-    bench.answer(Compare(((checkpoint(folder, "ssd"), "ssd"),), "", 7, 5))
+    bench.answer(Compare(((checkpoint(folder, run), system),), "", 12, 5, steps=3))
+    assert written(bench)[-1].nfe == forwards  # SEDD's last one denoises; blocks of four are written as a whole
+
+
+def test_slots_that_are_drawn_anew_are_not_sure(folder: Path, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, None)
+    bench.answer(Compare(((checkpoint(folder, "ssd"), "ssd"),), "", 7, 5, steps=3))
     pictures = written(bench)
     assert [picture.tokens for picture in pictures] == [0] * 3 + [3] * 3 + [7]
     assert not any(slot.sure for picture in pictures for slot in picture.slots)

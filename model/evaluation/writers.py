@@ -163,6 +163,15 @@ DEFAULTS: dict[str, Recipe] = {
 """The systems that can write, and how each does as published; the last one is past the paper."""
 
 
+def in_steps(system: str, steps: int) -> Recipe | None:
+    """The system's own recipe in so many denoising steps, of a block or of the text, which are as coarse as they are
+    few; None where as many forwards are taken as there are tokens, whatever is wished."""
+    recipe = DEFAULTS.get(system)
+    if isinstance(recipe, block_diffusion.Recipe) and recipe.rule != "ancestral":
+        return None
+    return recipe and replace(recipe, steps=steps)
+
+
 def writer_for(
     network_folder: Path,
     system: str,
