@@ -10,6 +10,7 @@ const FIELDS = {
   threshold: "set-threshold",
   temperature: "set-temperature",
   nucleus: "set-nucleus",
+  repeat_penalty: "set-penalty",
 };
 
 const RULES = {
@@ -102,7 +103,7 @@ export class DialView {
     const named = this.#stops.find((stop) => stop.name === kept?.stop);
     if (!named && this.#possible(kept)) {
       this.#stop = null;
-      this.#dial = kept.dial;
+      this.#dial = { repeat_penalty: 0, ...kept.dial }; // settings of former days had none
       return;
     }
     this.#stop = named ?? this.#stops.find((each) => each.name === this.#default);

@@ -100,6 +100,13 @@ class UnknownModel(ValueError):
     """The catalogue has no model of that name."""
 
 
+AGAINST_CIRCLES, UNCHECKED_CIRCLES = 0.8, 1.5
+"""Penalties on repeats. A model of this size goes round in circles without one, soonest where nothing checks it."""
+
+EXACT = Dial(32, 1, "verified", repeat_penalty=AGAINST_CIRCLES)
+BALANCED = replace(EXACT, threshold=0.1)
+SKETCH = Dial(4, 1, "confidence", temperature=0.6, repeat_penalty=UNCHECKED_CIRCLES)
+
 SMOLLM2 = Entry(
     id="smollm2-135m",
     title="SmolLM2 135M Instruct, with Galley's block adapter",
@@ -118,9 +125,9 @@ SMOLLM2 = Entry(
     tokens_per_word=1.2,
     memory_mb=1800,
     stops=(
-        Stop("exact", Dial(32, 1, "verified"), "The base model's own words, checked one by one.", 0.80, 1.42),
-        Stop("balanced", Dial(32, 1, "verified", threshold=0.1), "Checked; a plausible word may pass.", 0.61, 1.50),
-        Stop("sketch", Dial(4, 1, "confidence", temperature=0.6), "Unchecked: a rough shape.", 0.50, 1.39),
+        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.80, 1.42),
+        Stop("balanced", BALANCED, "Checked; a plausible word may pass.", 0.61, 1.50),
+        Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 1.39),
     ),
     default_stop="exact",
 )

@@ -43,10 +43,12 @@ class Dial:
     rule        the unmasking rule.
     threshold   rule "threshold": the probability from which a slot takes its token, in (0, 1].
                 rule "verified": leniency in [0, 1). 0 is exact speculative sampling; above 0 a proposal also passes if
-                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance), and it
-                repeats no run of tokens. The smaller ε, the more passes.
+                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance). The
+                smaller ε, the more passes.
     temperature of sampling, >= 0; 0 is greedy.
     nucleus     smallest probability mass kept, in (0, 1].
+    repeat_penalty  nats off the logit of a token by which a run of the text would come again (see repetition.py), from
+                0, where nothing is penalised, to 10.
     """
 
     block_size: int
@@ -55,6 +57,7 @@ class Dial:
     threshold: float = 0.0
     temperature: float = 0.8
     nucleus: float = 0.95
+    repeat_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.block_size not in BLOCK_SIZES:
@@ -71,6 +74,10 @@ class Dial:
             raise InvalidSetting(f"A temperature of {self.temperature} is not possible; choose a value from 0 to 5.")
         if not 0.0 < self.nucleus <= 1.0:
             raise InvalidSetting(f"A nucleus of {self.nucleus} is not possible; choose a value above 0, at most 1.")
+        if not 0.0 <= self.repeat_penalty <= 10.0:
+            raise InvalidSetting(
+                f"A penalty of {self.repeat_penalty} on repeats is not possible; choose a value from 0 to 10."
+            )
 
     @property
     def is_exact(self) -> bool:

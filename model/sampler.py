@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model import unmasking
+from model import repetition, unmasking
 from model.contract import Dial
 from model.denoiser import BlockCache, Denoiser
 from model.unmasking import Candidates, candidates
@@ -111,12 +111,17 @@ class _Shortlist:
         """The probability of the best token, [B, L']; verified slots do without it."""
         return (self.logits[..., 0] - torch.logsumexp(self.whole, dim=-1)).exp()
 
-    def law(self, slot: int, left: Tensor | None) -> Candidates:
-        """What a slot is drawn from; left [B] is the token just chosen beside it, which the features do not know."""
+    def law(self, slot: int, left: Tensor | None, lost: Tensor | None) -> Candidates:
+        """What a slot is drawn from; left [B] is the token just chosen beside it, which the features do not know.
+
+        lost: nats [B, V] that tokens lose because they would repeat what stands to the left, or None.
+        """
         ids, logits = self.ids[:, slot], self.logits[:, slot]
         if left is not None:
             corrected = self.denoiser.chain(self.features[:, slot], left, ids)
             logits = corrected.masked_fill(logits == -torch.inf, -torch.inf)
+        if lost is not None:
+            logits = logits - lost.gather(-1, ids)
         return candidates(logits, self.temperature, self.nucleus, ids)
 
 
@@ -237,7 +242,8 @@ class BlockSampler:
             upto = first + unmasking.share(masked, self.dial.steps - step)
             slots = self._shortlist(features[:, :upto])
             for slot in range(first, upto):
-                laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None))
+                lost = self._lost(torch.cat([self._text, block[:, :slot]], dim=1), slots.whole)
+                laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None, lost))
                 block[:, slot] = token = laws[-1].draw(draws.uniform().to(block.device))
                 reached = reached * unmasking.passing(laws[-1].prob_of(token), slot == 0, self._lenient)
                 if float(reached.max()) < WORTH:
@@ -258,22 +264,21 @@ class BlockSampler:
         """How far proposals [B, n] pass, and what follows: the token [B] of the first slot where one does not.
 
         That slot is the last whose law is returned. Rows go in lockstep: where another row's proposal is refused, an
-        accepted one takes the slot, and what was proposed after it is dropped, which does not change its law. Leniency
-        lets no run of tokens pass a second time, or the text would go round in circles.
+        accepted one takes the slot, and what was proposed after it is dropped, which does not change its law.
         """
         uniforms, quantile = draws.uniform(proposed.shape[1]).to(proposed.device), draws.uniform().to(proposed.device)
         laws: list[Candidates] = []
+        before = self.cache.decided - len(q)
         for slot, law in enumerate(q):
-            laws.append(self._law(logits[:, slot]))
+            laws.append(self._law(logits[:, slot], self.cache.tokens[:, : before + slot]))
             token = proposed[:, slot]
             passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot])
             if self._lenient:
-                text = self.cache.tokens[:, : self.cache.decided - len(q) + slot + 1]
-                passed |= unmasking.typical(laws[slot], token, self.dial.threshold) & ~unmasking.repeats(text)
+                passed |= unmasking.typical(laws[slot], token, self.dial.threshold)
             if not bool(passed.all()):
                 fresh = unmasking.residual(laws[slot], law).draw(quantile)
                 return torch.where(passed, token, fresh), laws
-        laws.append(self._law(logits[:, len(q)]))
+        laws.append(self._law(logits[:, len(q)], self._text))
         return laws[-1].draw(quantile), laws
 
     # ------------------------------------------------------------------------------------------------- unverified
@@ -333,9 +338,10 @@ class BlockSampler:
             here = chosen[:, slot]
             if not bool(here.any()):
                 continue
-            law = slots.law(slot, None)
+            lost = self._lost(torch.cat([self._text, block[:, :slot]], dim=1), slots.whole)
+            law = slots.law(slot, None, lost)
             if slot > 0 and bool(chosen[:, slot - 1].any()):
-                law = slots.law(slot, block[:, slot - 1]).where(chosen[:, slot - 1], law)
+                law = slots.law(slot, block[:, slot - 1], lost).where(chosen[:, slot - 1], law)
             token = law.draw(quantiles[:, slot])
             block[:, slot] = torch.where(here, token, block[:, slot])
             sure[:, slot] = torch.where(here, law.prob_of(token), sure[:, slot])
@@ -350,13 +356,32 @@ class BlockSampler:
 
     def _take(self, slot: int, logits: Tensor, draws: Draws, tokens: Tensor, nll: Tensor, confidence: Tensor) -> None:
         """Decides one slot from the causal logits [B, V]."""
-        law = self._law(logits)
+        law = self._law(logits, self._text)
         token = law.draw(draws.uniform().to(tokens.device))
         self.cache.decide(token)
         tokens[:, slot], nll[:, slot], confidence[:, slot] = token, self._nll(logits, token), law.prob_of(token)
 
-    def _law(self, logits: Tensor) -> Candidates:
-        return candidates(self._forbid(logits), self.dial.temperature, self.dial.nucleus)
+    @property
+    def _text(self) -> Tensor:
+        """What is decided, [B, n]."""
+        return self.cache.tokens[:, : self.cache.decided]
+
+    def _law(self, logits: Tensor, text: Tensor) -> Candidates:
+        """What the token after a text [B, n] is drawn from, by its causal logits [B, V]."""
+        logits = self._forbid(logits)
+        lost = self._lost(text, logits)
+        return candidates(logits if lost is None else logits - lost, self.dial.temperature, self.dial.nucleus)
+
+    def _lost(self, text: Tensor, logits: Tensor) -> Tensor | None:
+        """Nats [B, V] that tokens lose after texts [B, n], or None; logits [..., V]."""
+        if self.dial.repeat_penalty == 0.0:
+            return None
+        columns = torch.arange(text.shape[1], device=text.device)
+        nothing = text == self.denoiser.facts.mask
+        if self.cache.padding is not None:
+            nothing |= columns < self.cache.padding[:, None]
+        text = torch.where(nothing, -1 - columns, text)  # equal to nothing that stands elsewhere
+        return repetition.loss(text, self.dial.repeat_penalty, logits.shape[-1])
 
     def _forbid(self, logits: Tensor) -> Tensor:
         """Logits without the tokens that may not come now: control tokens, and the end where it is too early."""

@@ -14,9 +14,6 @@ from torch import Tensor
 TOP = (64, 1024)
 """Candidates looked at for a nucleus, in this order; it rarely needs more, and then everything is sorted."""
 
-RUN = 2
-"""Tokens in a row that leniency does not let pass a second time. With 4 the text repeats itself twice as often."""
-
 GROUP = 64
 """Neighbours of which `largest` looks at the best one first."""
 
@@ -140,14 +137,6 @@ def passing(chance: Tensor, first: bool, lenient: bool) -> Tensor:
     if lenient:
         return torch.ones_like(chance) if first else 0.5 + 0.4 * chance
     return 0.7 + 0.3 * chance if first else 0.3 + 0.45 * chance
-
-
-def repeats(text: Tensor) -> Tensor:
-    """Whether the last RUN tokens of texts [B, n] stood there before: boolean [B]."""
-    if text.shape[1] <= RUN:
-        return torch.zeros(len(text), dtype=torch.bool, device=text.device)
-    runs = text.unfold(1, RUN, 1)  # [B, n − RUN + 1, RUN]
-    return (runs[:, :-1] == runs[:, -1:]).all(-1).any(-1)
 
 
 def residual(target: Candidates, proposed: Candidates) -> Candidates:

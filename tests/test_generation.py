@@ -208,7 +208,7 @@ def test_a_dial_is_spelled_as_it_is_read(written: str) -> None:
 
 
 def test_a_dial_has_what_is_not_said_from_block_size_1() -> None:
-    assert parse_dial("8, 2, verified, threshold=.1") == Dial(8, 2, "verified", threshold=0.1)
+    assert parse_dial("8, 2, verified, threshold=.1") == replace(BASELINE, block_size=8, steps=2, threshold=0.1)
     stops = {spell(stop.dial): stop.dial for stop in SMOLLM2.stops}
     assert {written: parse_dial(written) for written in stops} == stops
 
@@ -235,7 +235,7 @@ def test_rows_are_block_size_1_the_stops_and_further_dials() -> None:
     stops = [stop.name for stop in SMOLLM2.stops]
     assert list(settings(SMOLLM2, None, [])) == [BASELINE_NAME, *stops]
     assert settings(SMOLLM2, [BASELINE_NAME], ["8,2,verified"]) == {
-        BASELINE_NAME: BASELINE, "8,2,verified": Dial(8, 2, "verified"),
+        BASELINE_NAME: BASELINE, "8,2,verified": replace(BASELINE, block_size=8, steps=2),
     }  # fmt: skip
     with pytest.raises(NotPossible, match="no row fast; choose from block size 1, exact"):
         settings(SMOLLM2, ["exact", "fast"], [])

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import sampler, unmasking
+from model import repetition, sampler, unmasking
 from model.backbones.llama import Llama
 from model.contract import Dial, Rule
 from model.denoiser import BlockCache, ContextFull, Facts
 from model.sampler import LENIENT_PROPOSALS, PROPOSALS, Block, BlockSampler, Draws, Step
 from model.unmasking import Candidates
-from tests.tiny import BANNED, CONFIG, END, MASK, Parts, PlainSampler, law_of, parts
+from tests.tiny import BANNED, CONFIG, END, MASK, Parts, PlainSampler, law_of, lost, parts
 
 PROMPT = [5, 17, 9, 20, 3]
 UNVERIFIED: tuple[Rule, ...] = ("first-hitting", "confidence", "threshold")
@@ -30,11 +30,14 @@ DIALS = {
     "exact, two steps": Dial(8, 2, "verified", temperature=1.0, nucleus=1.0),
     "exact, as many steps as slots": Dial(4, 4, "verified", temperature=1.3, nucleus=0.8),
     "lenient": Dial(8, 3, "verified", threshold=0.2),
+    "exact, against repeats": Dial(8, 2, "verified", temperature=1.0, repeat_penalty=1.0),
+    "lenient, against repeats": Dial(8, 3, "verified", threshold=0.2, repeat_penalty=0.6),
     "greedy": Dial(8, 2, "verified", temperature=0.0),
     "first-hitting": Dial(8, 8, "first-hitting"),
     "first-hitting, fewer steps": Dial(8, 3, "first-hitting", temperature=1.0, nucleus=1.0),
     "confidence": Dial(8, 3, "confidence"),
     "confidence, one step": Dial(4, 1, "confidence", temperature=1.0, nucleus=1.0),
+    "confidence, against repeats": Dial(8, 3, "confidence", repeat_penalty=2.0),
     "confidence, greedy": Dial(4, 2, "confidence", temperature=0.0),
     "threshold": Dial(8, 4, "threshold", threshold=0.3),
     "threshold, never sure": Dial(8, 8, "threshold", threshold=1.0, temperature=1.3),
@@ -176,7 +179,7 @@ class Table:
     def law(self, before: list[int], length: int, dial: Dial) -> dict[tuple[int, ...], float]:
         """The chance of every text of that length, or shorter with its end token, by the causal reading."""
         logits = self.next[before[-2], before[-1]]
-        law = dict(law_of(logits.double(), dial))
+        law = dict(law_of((logits - lost(before, dial, len(logits))).double(), dial))
         if length == 1:
             return {(token,): chance for token, chance in law.items()}
         texts: dict[tuple[int, ...], float] = {}
@@ -213,6 +216,7 @@ LAWS = {
     "two steps, over the edge of a block": (3, Dial(4, 2, "verified", temperature=0.7, nucleus=0.9), 1, (3, 3)),
     "as many steps as slots": (3, Dial(4, 4, "verified", temperature=1.0, nucleus=1.0), 2, (4,)),
     "long blocks": (2, Dial(8, 3, "verified", temperature=1.2, nucleus=1.0), 1, (8,)),
+    "against repeats": (2, Dial(8, 2, "verified", temperature=1.2, nucleus=1.0, repeat_penalty=1.0), 1, (8,)),
     "rows in step": (3, Dial(4, 1, "verified", temperature=1.0, nucleus=0.95), 4, (4, 4)),
 }
 """Vocabulary, dial, rows, and the sizes of the blocks of a text."""
@@ -289,6 +293,11 @@ def test_a_broken_check_would_be_seen(
 ) -> None:
     monkeypatch.setattr(unmasking, name, broken)
     assert fit(*LAWS[case], texts=texts) < RULED_OUT
+
+
+def test_a_verifier_that_forgets_the_penalty_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repetition, "loss", lambda *_: None)
+    assert fit(*LAWS["against repeats"], texts=1500) < RULED_OUT
 
 
 def test_an_unverified_or_lenient_text_does_not_have_it() -> None:

@@ -13,7 +13,6 @@ from torch import Tensor
 from model.contract import Dial
 from model.unmasking import (
     GROUP,
-    RUN,
     Candidates,
     above,
     accepted,
@@ -21,7 +20,6 @@ from model.unmasking import (
     confident,
     first_hitting,
     largest,
-    repeats,
     residual,
     share,
     typical,
@@ -260,14 +258,6 @@ def test_what_the_verifier_finds_plausible_is_typical() -> None:
     assert [bool(typical(unlikely, b, leniency)) for leniency in (0.1, 0.99 * edge, 1.01 * edge)] == [True, True, False]
     assert [bool(typical(even, b, leniency)) for leniency in (0.1, 0.99, 1.0)] == [True, True, True]
     assert not typical(law(a=1.0), b, 0.01)
-
-
-@given(st.lists(st.integers(0, 2), max_size=40))
-def test_a_text_repeats_itself_where_its_last_run_stood_before(text: list[int]) -> None:
-    last = text[-RUN:]
-    expected = len(text) > RUN and any(text[at : at + RUN] == last for at in range(len(text) - RUN))
-    other = torch.tensor([text, [9 + n for n in range(len(text))]])
-    assert repeats(other.view(2, len(text))).tolist() == [expected, False]
 
 
 @given(weights, weights)

@@ -239,6 +239,18 @@ def law_of(logits: Tensor, dial: Dial, order: list[int] | None = None) -> Law:
     return [(token, chance / mass) for token, chance in kept]
 
 
+def lost(text: list[int], dial: Dial, vocabulary: int = CONFIG.vocab_size) -> Tensor:
+    """Nats [V] that the next token of a text loses: every place is looked at where the text's end stood before."""
+    nats = torch.zeros(vocabulary)
+    for at in range(len(text) - 1):
+        run = 0
+        while run <= at and run < 24 and text[at - run] == text[-1 - run] != MASK:
+            run += 1
+        if run >= 2 and text[at + 1] != MASK:
+            nats[text[at + 1]] = max(float(nats[text[at + 1]]), dial.repeat_penalty * 1.75 ** (run - 2))
+    return nats
+
+
 @dataclass
 class PlainSampler:
     """Writes one text, block by block, without a cache.
@@ -274,12 +286,14 @@ class PlainSampler:
             count = len(proposals)
             self.nfe += 1
             after = self.network.causal([*self.text, *proposals])[-count - 1 :]
-            targets = [law_of(self._allowed(logits), self.dial) for logits in after]
+            read = [[*self.text, *proposals[:slot]] for slot in range(count + 1)]
+            targets = [law_of(self._allowed(logits) - lost(text, self.dial), self.dial)
+                       for logits, text in zip(after, read, strict=True)]  # fmt: skip
             uniforms = draws.uniform(count)[0].tolist() if count else []
             n = 0
             while n < count and (
                 uniforms[n] < chance_of(targets[n], proposals[n]) / chance_of(laws[n], proposals[n])
-                or self._typical(targets[n], [*self.text, *proposals[: n + 1]])
+                or self._typical(targets[n], proposals[n])
             ):
                 n += 1
             law = targets[n]
@@ -303,7 +317,8 @@ class PlainSampler:
             self.nfe += 1
             new = range(len(known), len(known) + math.ceil((count - len(known)) / steps_left))
             for slot in new:
-                laws.append(self._slot_law(features[slot], known[-1] if slot > new[0] else None))
+                left = known[-1] if slot > new[0] else None
+                laws.append(self._slot_law(features[slot], left, [*self.text, *known]))
                 known.append(draw(laws[-1], float(draws.uniform())))
                 chance = chance_of(laws[-1], known[-1])
                 reached *= a + b * chance if slot else a_first + (1.0 - a_first) * chance
@@ -311,12 +326,10 @@ class PlainSampler:
                     return known, laws
         return known, laws
 
-    def _typical(self, p: Law, text: list[int]) -> bool:
-        """Plausible, and not the second time that two tokens follow each other."""
-        lenient, last = self.dial.threshold, text[-2:]
+    def _typical(self, p: Law, token: int) -> bool:
+        lenient = self.dial.threshold
         entropy = -sum(chance * math.log(chance) for _, chance in p if chance > 0.0)
-        plausible = lenient > 0.0 and chance_of(p, text[-1]) >= min(lenient, lenient * math.exp(-entropy))
-        return plausible and all(text[at : at + 2] != last for at in range(len(text) - 2))
+        return lenient > 0.0 and chance_of(p, token) >= min(lenient, lenient * math.exp(-entropy))
 
     def _unverified(self, size: int, draws: Draws) -> list[int]:
         first = self._next(draws)
@@ -329,7 +342,8 @@ class PlainSampler:
             self.nfe += 1
             chosen = self._choose(features, masked, steps_left, draws)
             for slot in sorted(chosen):
-                law = self._slot_law(features[slot], block[slot - 1] if slot - 1 in chosen else None)
+                left = block[slot - 1] if slot - 1 in chosen else None
+                law = self._slot_law(features[slot], left, [*self.text, *block[:slot]])
                 block[slot] = draw(law, quantiles[slot])
             masked -= chosen
         for token in block:
@@ -350,7 +364,8 @@ class PlainSampler:
         return set(ranked[:share])
 
     def _next(self, draws: Draws) -> int:
-        token = draw(law_of(self._allowed(self.network.causal(self.text)[-1]), self.dial), float(draws.uniform()))
+        logits = self._allowed(self.network.causal(self.text)[-1]) - lost(self.text, self.dial)
+        token = draw(law_of(logits, self.dial), float(draws.uniform()))
         self._append(token)
         return token
 
@@ -359,11 +374,12 @@ class PlainSampler:
         self.nll.append(float(logits.logsumexp(-1) - logits[token]))
         self.text.append(token)
 
-    def _slot_law(self, features: Tensor, left: int | None) -> Law:
+    def _slot_law(self, features: Tensor, left: int | None, text: list[int]) -> Law:
         order = self._allowed(self.network.slot_logits(features, None)).argsort(descending=True).tolist()
         cooler = 0.85 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
         dial = replace(self.dial, temperature=self.dial.temperature * cooler)
-        return law_of(self._allowed(self.network.slot_logits(features, left)), dial, order)
+        logits = self._allowed(self.network.slot_logits(features, left)) - lost(text, dial)
+        return law_of(logits, dial, order)
 
     def _allowed(self, logits: Tensor) -> Tensor:
         logits = logits.clone()

@@ -27,6 +27,7 @@ def read_dial(given: Fields) -> Dial:
         threshold=given.number("threshold"),
         temperature=given.number("temperature"),
         nucleus=given.number("nucleus"),
+        repeat_penalty=given.number("repeat_penalty") if given.has("repeat_penalty") else 0.0,
     )
 
 

@@ -15,7 +15,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import cast
 
@@ -55,7 +55,10 @@ def settings(entry: Entry, rows: Sequence[str] | None, dials: Sequence[str]) -> 
 
 
 def parse_dial(written: str) -> Dial:
-    """The setting that is written as L',steps,rule[,key=value…]. Raises NotPossible, InvalidSetting."""
+    """The setting that is written as L',steps,rule[,key=value…]; the rest is as at block size 1.
+
+    Raises NotPossible, InvalidSetting.
+    """
     kinds = {field.name: type(field.default) for field in fields(Dial) if field.default is not MISSING}
     parts = [part.strip() for part in written.split(",")]
     pairs = [part.partition("=")[::2] for part in parts[3:]]
@@ -63,7 +66,8 @@ def parse_dial(written: str) -> Dial:
         raise NotPossible(f"A dial has no {', '.join(map(repr, unknown))}; choose from {', '.join(kinds)}.")
     try:
         size, steps, rule = parts[:3]
-        return Dial(int(size), int(steps), cast(Rule, rule), **{key: kinds[key](value) for key, value in pairs})
+        given = {key: kinds[key](value) for key, value in pairs}
+        return replace(BASELINE, block_size=int(size), steps=int(steps), rule=cast(Rule, rule), **given)
     except InvalidSetting:
         raise
     except ValueError as error:

@@ -9,12 +9,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from model.catalog import SMOLLM2
 from model.contract import Dial, Preparing
 from model.denoiser import Denoiser
 from model.sampler import CHUNK, BlockSampler, Draws, Pictures
@@ -23,8 +24,8 @@ SYSTEM = "You are a helpful writing assistant."
 
 BASELINE_NAME = "block size 1"
 
-BASELINE = Dial(1, 1, "verified")
-"""The autoregressive model; every stop samples with the same temperature and nucleus."""
+BASELINE = replace(SMOLLM2.stop("exact").dial, block_size=1)
+"""The autoregressive model, with temperature, nucleus and penalty of the exact stop, which has the same law."""
 
 
 @dataclass(frozen=True, slots=True)

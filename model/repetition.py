@@ -1,0 +1,49 @@
+"""Against going round in circles: what tokens lose by which a run of the text would come again.
+
+A small model that has said a sentence twice finds it likelier still a third time. The rule is the one that other
+samplers call DRY ("don't repeat yourself"): the longer the run, the more the token that would make it longer loses, so a
+text may repeat a phrase, but no sentence. Pure functions of token ids; B texts of n tokens, V in the vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+RUN = 2
+"""Tokens that may come again without any loss: names and turns of phrase do."""
+
+GROWTH = 1.75
+"""Times as many nats for every token that the run is longer."""
+
+LONGEST = 24
+"""Tokens past which a run costs no more: by then the loss is beyond any logit."""
+
+
+def loss(text: Tensor, penalty: float, vocabulary: int) -> Tensor | None:
+    """Nats [B, V] that each next token of texts [B, n] loses; None where none loses any.
+
+    penalty: nats for the token after RUN tokens that stood there before, as it did then. Ids below 0 are no tokens.
+    """
+    lengths = runs(text)
+    row, at = ((lengths >= RUN) & (text[:, 1:] >= 0)).nonzero(as_tuple=True)
+    if not len(row):
+        return None
+    nats = penalty * GROWTH ** (lengths[row, at] - RUN).float()
+    lost = torch.zeros(len(text), vocabulary, device=text.device)
+    lost.view(-1).scatter_reduce_(0, row * vocabulary + text[row, at + 1], nats, "amax")
+    return lost
+
+
+def runs(text: Tensor) -> Tensor:
+    """How many tokens up to and with place j stand at the end of the text, too: [B, n − 1], at most LONGEST."""
+    n = text.shape[1]
+    same = text[:, :-1] == text[:, -1:]
+    lengths = same.long()
+    for back in range(1, min(LONGEST, n - 1)):
+        same[:, :back] = False
+        same[:, back:] &= text[:, : n - 1 - back] == text[:, n - 1 - back : n - back]
+        if not bool(same.any()):
+            break
+        lengths += same
+    return lengths

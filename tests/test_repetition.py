@@ -1,0 +1,58 @@
+"""What a token loses that would make a run of the text come again: against a plain search, and by its purpose."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.contract import Dial
+from model.repetition import GROWTH, LONGEST, RUN, loss, runs
+from tests.tiny import lost
+
+VOCABULARY = 4
+texts = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=60)
+
+
+@given(texts, st.floats(0.1, 5.0))
+def test_the_losses_are_those_of_a_plain_search(text: list[int], penalty: float) -> None:
+    expected = lost(text, Dial(1, 1, "verified", repeat_penalty=penalty), VOCABULARY)
+    found = loss(torch.tensor([text]), penalty, VOCABULARY)
+    if found is None:
+        assert float(expected.sum()) == 0.0
+    else:
+        torch.testing.assert_close(found[0], expected)
+
+
+@given(texts, texts)
+def test_rows_know_nothing_of_each_other(one: list[int], other: list[int]) -> None:
+    length = min(len(one), len(other))
+    both = torch.tensor([one[:length], other[:length]])
+    together = loss(both, 1.0, VOCABULARY)
+    for row in range(2):
+        alone = loss(both[row : row + 1], 1.0, VOCABULARY)
+        if alone is not None:
+            assert together is not None
+            assert together[row].equal(alone[0])
+        elif together is not None:
+            assert float(together[row].sum()) == 0.0
+
+
+def test_a_short_turn_may_come_again_and_a_longer_one_costs_more_and_more() -> None:
+    losses = []
+    for same in range(RUN + 4):
+        run = list(range(10, 10 + same))
+        text = torch.tensor([[*run, 50, 1, *run]])  # the token after the run was 50
+        found = loss(text, 1.0, 60)
+        losses.append(0.0 if found is None else float(found[0, 50]))
+    assert losses == [0.0] * RUN + [GROWTH**more for more in range(4)]
+
+
+def test_what_is_no_token_is_never_part_of_a_run() -> None:
+    text = torch.tensor([[5, 6, -3, 5, 6]])
+    assert runs(text).tolist() == [[0, 2, 0, 0]]
+    assert loss(text, 1.0, VOCABULARY + 4) is None  # the place after the run holds nothing
+
+
+def test_no_run_is_counted_further_than_it_matters() -> None:
+    assert int(runs(torch.full((1, 4 * LONGEST), 7)).max()) == LONGEST
