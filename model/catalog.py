@@ -104,7 +104,7 @@ AGAINST_CIRCLES, UNCHECKED_CIRCLES = 0.8, 1.5
 """Penalties on repeats. A model of this size goes round in circles without one, soonest where nothing checks it."""
 
 EXACT = Dial(32, 1, "verified", repeat_penalty=AGAINST_CIRCLES)
-BALANCED = replace(EXACT, threshold=0.1)
+BALANCED = replace(EXACT, threshold=0.15)
 SKETCH = Dial(4, 1, "confidence", temperature=0.6, repeat_penalty=UNCHECKED_CIRCLES)
 
 SMOLLM2 = Entry(
@@ -125,9 +125,9 @@ SMOLLM2 = Entry(
     tokens_per_word=1.2,
     memory_mb=1800,
     stops=(
-        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.80, 1.42),
-        Stop("balanced", BALANCED, "Checked; a plausible word may pass.", 0.61, 1.50),
-        Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 1.39),
+        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.83, 1.52),
+        Stop("balanced", BALANCED, "Checked; a plausible word may pass.", 0.59, 1.63),
+        Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 2.23),
     ),
     default_stop="exact",
 )

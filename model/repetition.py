@@ -1,8 +1,8 @@
 """Against going round in circles: what tokens lose by which a run of the text would come again.
 
 A small model that has said a sentence twice finds it likelier still a third time. The rule is the one that other
-samplers call DRY ("don't repeat yourself"): the longer the run, the more the token that would make it longer loses, so a
-text may repeat a phrase, but no sentence. Pure functions of token ids; B texts of n tokens, V in the vocabulary.
+samplers call DRY ("don't repeat yourself"): the longer the run, the more the token that would make it longer loses, so
+a text may repeat a phrase, but no sentence. Pure functions of token ids; B texts of n tokens, V in the vocabulary.
 """
 
 from __future__ import annotations
