@@ -245,6 +245,5 @@ def ending_dial(dial: Dial, facts: Facts, number: int = 0) -> Dial:
     Where text can be verified it is tried at block size 1: with so many rows proposals bring nothing, as each row would
     wait for the slowest, and unchecked text would cost as much.
     """
-    steps = number + (dial.rule != "verified")  # unchecked text goes round in circles more often
-    dial = replace(dial, temperature=min(5.0, dial.temperature + LIVELIER * steps))
+    dial = replace(dial, temperature=min(5.0, dial.temperature + LIVELIER * number))
     return replace(dial, block_size=1, steps=1, rule="verified", threshold=0.0) if facts.causal else dial

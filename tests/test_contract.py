@@ -89,6 +89,8 @@ def test_steps_go_from_one_to_the_block_size(size: int) -> None:
         ({"temperature": nan}, "A temperature of nan is not possible; choose a value from 0 to 5."),
         ({"nucleus": 0.0}, "A nucleus of 0.0 is not possible; choose a value above 0, at most 1."),
         ({"nucleus": 1.01}, "A nucleus of 1.01 is not possible; choose a value above 0, at most 1."),
+        ({"repeat_penalty": -0.1}, "A penalty of -0.1 on repeats is not possible; choose a value from 0 to 10."),
+        ({"repeat_penalty": nan}, "A penalty of nan on repeats is not possible; choose a value from 0 to 10."),
         ({"nucleus": nan}, "A nucleus of nan is not possible; choose a value above 0, at most 1."),
     ],
     ids=lambda part: ",".join(f"{name}={value}" for name, value in part.items()) if isinstance(part, dict) else "",

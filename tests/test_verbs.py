@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.session import Refused, Session
 from app.store import MAX_TARGET_WORDS, StaleDocument, StaleRevision, StoreError
 from app.verbs import VERBS, BadRequest, Fields, Json
+from app.verbs.dial import read_dial
 from app.verbs.fields import MAX_BRIEF, MAX_TEXT, MAX_TITLE
 from app.verbs.shapes import model_json
 from app.visitors import OWN, Visitors
@@ -153,6 +154,12 @@ def test_a_whole_number_is_nothing_else(session: Session, value: Any) -> None:
 @pytest.mark.parametrize("value", ["1", True, None, [], 10**400])
 def test_a_number_is_nothing_else(session: Session, value: Any) -> None:
     assert "“temperature”" in refusal(session, "write", section_id=1, dial={**DIAL, "temperature": value})
+
+
+def test_a_setting_of_former_days_penalises_no_repeats() -> None:
+    former = {name: value for name, value in DIAL.items() if name != "repeat_penalty"}
+    assert read_dial(Fields(former)) == replace(STOP.dial, repeat_penalty=0.0)
+    assert read_dial(Fields(DIAL)) == STOP.dial
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 5.1])
