@@ -131,14 +131,6 @@ def typical(target: Candidates, token: Tensor, leniency: float) -> Tensor:
     return target.prob_of(token) >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
 
 
-def passing(chance: Tensor, first: bool, lenient: bool) -> Tensor:
-    """About how likely a proposal passes that had this chance in its own law [...]: lines through what was measured
-    over 3,000 proposals of the default model. first: in the first slot, which is hardly a guess."""
-    if lenient:
-        return torch.ones_like(chance) if first else 0.5 + 0.4 * chance
-    return 0.7 + 0.3 * chance if first else 0.3 + 0.45 * chance
-
-
 def residual(target: Candidates, proposed: Candidates) -> Candidates:
     """What a slot is drawn from after its proposal was refused: max(0, p − q), normalised. Axes [B, K] each."""
     q_there = torch.where(target.ids[..., :, None] == proposed.ids[..., None, :], proposed.probs[..., None, :], 0.0)

@@ -16,7 +16,7 @@ from model import repetition, sampler, unmasking
 from model.backbones.llama import Llama
 from model.contract import Dial, Rule
 from model.denoiser import BlockCache, ContextFull, Facts
-from model.sampler import LENIENT_PROPOSALS, PROPOSALS, Block, BlockSampler, Draws, Step
+from model.sampler import PROPOSALS, Block, BlockSampler, Draws, Step
 from model.unmasking import Candidates
 from tests.tiny import BANNED, CONFIG, END, MASK, Parts, PlainSampler, law_of, lost, parts
 
@@ -389,31 +389,14 @@ def test_a_verified_cycle_takes_its_steps_and_one_commit(
     network: Llama, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no proposal passes, a cycle fills one slot; where each does, it fills theirs and one more."""
-    monkeypatch.setattr(sampler, "WORTH", 0.0)
     none = sum(min(steps, left - 1, PROPOSALS) + 1 for left in range(1, 9))
-    for passes, forwards in ((False, none), (True, (min(steps, PROPOSALS) + 1) + (min(steps, 2) + 1))):  # 5 + 3 tokens
+    for passes, forwards in ((False, none), (True, 2 * (min(steps, PROPOSALS) + 1))):  # 4 + 4 tokens
         monkeypatch.setattr(
             unmasking, "accepted", lambda p, q, token, *_, passes=passes: torch.full(token.shape, passes)
         )
         begun, draws = start(network, Dial(8, steps, "verified"), PROMPT, may_end=False), Draws([9])
         run(begun, draws)
         assert begun.nfe == forwards
-
-
-@pytest.mark.parametrize("threshold", [0.0, 0.3])
-@pytest.mark.parametrize("steps", [1, 2])
-def test_no_more_is_proposed_than_is_worth_it(
-    network: Llama, threshold: float, steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Proposals a cycle, where none is worth it (the first is made all the same), as it is, and where all are."""
-    proposed = []
-    for worth in (1.1, sampler.WORTH, 0.0):
-        monkeypatch.setattr(sampler, "WORTH", worth)
-        begun = start(network, Dial(32, steps, "verified", threshold=threshold), PROMPT, may_end=False)
-        write(begun, Draws([4]), 3)
-        proposed.append(begun.proposed / begun.cycles)
-    most = LENIENT_PROPOSALS if threshold else PROPOSALS
-    assert proposed[0] <= 1.0 < proposed[1] < proposed[2] <= most
 
 
 # ---------------------------------------------------------------------------------------------------- whole texts

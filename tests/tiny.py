@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, weight_shapes
 from model.contract import Dial
-from model.sampler import LENIENT_PROPOSALS, PROPOSALS, WORTH, Draws
+from model.sampler import PROPOSALS, Draws
 
 END = 2
 BANNED = (0, 1)
@@ -281,8 +281,7 @@ class PlainSampler:
             slots.append(self._next(draws))
             self.fresh = False
         while len(slots) < size and END not in slots:
-            most = LENIENT_PROPOSALS if self.dial.threshold else PROPOSALS
-            proposals, laws = self._propose(min(size - len(slots) - 1, most), draws)
+            proposals, laws = self._propose(min(size - len(slots) - 1, PROPOSALS), draws)
             count = len(proposals)
             self.nfe += 1
             after = self.network.causal([*self.text, *proposals])[-count - 1 :]
@@ -309,7 +308,6 @@ class PlainSampler:
     def _propose(self, count: int, draws: Draws) -> tuple[list[int], list[Law]]:
         known: list[int] = []
         laws: list[Law] = []
-        reached, a_first, a, b = (1.0, 1.0, 0.5, 0.4) if self.dial.threshold else (1.0, 0.7, 0.3, 0.45)
         for steps_left in range(self.dial.steps, 0, -1):
             if len(known) == count:
                 break
@@ -320,10 +318,6 @@ class PlainSampler:
                 left = known[-1] if slot > new[0] else None
                 laws.append(self._slot_law(features[slot], left, [*self.text, *known]))
                 known.append(draw(laws[-1], float(draws.uniform())))
-                chance = chance_of(laws[-1], known[-1])
-                reached *= a + b * chance if slot else a_first + (1.0 - a_first) * chance
-                if reached < WORTH:
-                    return known, laws
         return known, laws
 
     def _typical(self, p: Law, token: int) -> bool:
@@ -376,7 +370,7 @@ class PlainSampler:
 
     def _slot_law(self, features: Tensor, left: int | None, text: list[int]) -> Law:
         order = self._allowed(self.network.slot_logits(features, None)).argsort(descending=True).tolist()
-        cooler = 0.85 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
+        cooler = 0.7 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
         dial = replace(self.dial, temperature=self.dial.temperature * cooler)
         logits = self._allowed(self.network.slot_logits(features, left)) - lost(text, dial)
         return law_of(logits, dial, order)
