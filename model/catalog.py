@@ -125,8 +125,8 @@ SMOLLM2 = Entry(
     tokens_per_word=1.2,
     memory_mb=1800,
     stops=(
-        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.83, 1.52),
-        Stop("balanced", BALANCED, "Checked; a plausible word may pass.", 0.59, 1.63),
+        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.81, 1.55),
+        Stop("balanced", BALANCED, "Checked; a plausible word may pass.", 0.59, 1.57),
         Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 2.23),
     ),
     default_stop="exact",
