@@ -1,52 +1,20 @@
 """How many seconds a piece of text will take at a setting of the dial, on this machine.
 
 Pure sums over measured figures: the catalogue's (NFE per token of each stop), those of this machine (seconds per
-forward of each stop) and, once jobs have finished, how far off earlier predictions were.
+forward of each stop). How far off they are is learned elsewhere.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from app.corrections import Key, Seconds
 from model.catalog import Entry, Stop, UnknownStop
 from model.contract import Dial, InvalidSetting, Ready
 
 FORWARD_OVERHEAD_TOKENS = 30
 """A forward of n tokens costs as much as n + this many parts: one of 16 tokens 1.5 times one of a single token."""
-
-SMOOTHING = 0.25
-"""Weight of the newest finished job in a correction."""
-
-WIDEST = 4.0
-"""A single job moves a prediction by no more than this factor: the machine may have been asleep in between."""
-
-Key = str | Dial
-"""What a correction belongs to: a named stop, or a hand-made setting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Corrections:
-    """Measured seconds over predicted seconds, per stop; 1 where nothing is known yet.
-
-    A moving geometric mean: a job whose end was hard to find takes three times as long, none takes a third.
-    """
-
-    factors: Mapping[Key, float] = field(default_factory=dict)
-
-    def factor(self, key: Key) -> float:
-        return self.factors.get(key, 1.0)
-
-    def learned(self, key: Key, *, predicted: float, measured: float) -> Corrections:
-        """With one more finished job; predicted: without any correction. Both in seconds; 0 teaches nothing."""
-        if predicted <= 0.0 or measured <= 0.0:
-            return self
-        ratio = min(max(measured / predicted, 1.0 / WIDEST), WIDEST)
-        known = self.factors.get(key)
-        factor = ratio if known is None else known ** (1.0 - SMOOTHING) * ratio**SMOOTHING
-        return Corrections({**self.factors, key: factor})
 
 
 def key_of(entry: Entry, dial: Dial, stop_name: str | None) -> Key:
@@ -79,16 +47,16 @@ def tokens_for(entry: Entry, words: int) -> int:
 
 def seconds_to_write(
     entry: Entry, ready: Ready, dial: Dial, stop_name: str | None, *, prompt_tokens: int, words: int
-) -> float:
-    """Seconds for reading the prompt and writing the words, before any correction. ready.speeds must not be empty."""
+) -> Seconds:
+    """For reading the prompt and writing the words, before any correction. ready.speeds must not be empty."""
     reading = prompt_tokens / ready.prefill_tokens_per_second if ready.prefill_tokens_per_second > 0 else 0.0
     tokens = tokens_for(entry, words)
     at_the_end = min(tokens, ready.ending_tokens)
     forwards = (tokens - at_the_end) * forwards_per_token(entry, dial, stop_name)
-    return (
-        reading
-        + forwards * seconds_per_forward(entry, ready, dial, stop_name)
-        + at_the_end * _ending_seconds_per_token(entry, ready, dial, stop_name)
+    return Seconds(
+        reading=reading,
+        text=forwards * seconds_per_forward(entry, ready, dial, stop_name),
+        ending=at_the_end * _ending_seconds_per_token(entry, ready, dial, stop_name),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from app.dialing import Corrections, Key
+from app.corrections import Key, Learning, Seconds
 from app.events import DeskEvent
 from app.task import Count, Ending, Known, Refused, Task
 from app.worker import Died, Worker, WorkerEvent
@@ -44,8 +44,10 @@ class Press:
         entry: Entry,
         make_worker: Callable[[Callable[[WorkerEvent], None]], Worker],
         *,
+        memory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """memory: folder where what predictions were off by is kept; None: nowhere."""
         self.entry = entry
         self.clock = clock
         self._lock = threading.RLock()  # over what follows
@@ -54,7 +56,7 @@ class Press:
         self._engine = self._engine_facts("preparing", "The model process is being started.")
         self._ready: Ready | None = None
         self._count: Count | None = None
-        self._corrections = Corrections()
+        self._learning = Learning(memory)
         self._current: Task | None = None
         self._resuming = False  # the job under way waits for a new model process
         self._deaths = 0  # since the job under way has last shown something
@@ -113,12 +115,12 @@ class Press:
                 raise Refused(self._engine["sentence"])
             if self._ready is None or self._count is None:
                 raise Refused("The model is not ready yet; write as soon as it is.")
-            return Known(self.entry, self._ready, self._count, self._corrections)
+            return Known(self.entry, self._ready, self._count, self._learning.corrections)
 
-    def learn(self, key: Key, *, predicted: float, measured: float) -> None:
+    def learn(self, key: Key, *, predicted: Seconds, measured: Seconds) -> None:
         """One more job is over: its seconds make the next prediction better."""
         with self._lock:
-            self._corrections = self._corrections.learned(key, predicted=predicted, measured=measured)
+            self._learning.learn(key, predicted=predicted, measured=measured)
 
     # --------------------------------------------------------------------------------------------------------- the line
 
@@ -239,6 +241,7 @@ class Press:
 
     def _on_ready(self, ready: Ready) -> None:
         self._ready, self._count = ready, _token_counter(Path(ready.tokenizer))
+        self._learning.begin(ready)
         plural = "" if ready.threads == 1 else "s"
         self._set_engine(
             "ready",

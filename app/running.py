@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.dialing import Key
+from app.corrections import Key, Seconds
 from app.draft import Block, Section, count_words
 from model.contract import BlockLocked, BlockStep, Finished, Reading, Request
 
@@ -27,7 +27,7 @@ class Order:
     """What the writer asked for.
 
     dial_key  what corrections of the prediction belong to.
-    reckoned  seconds predicted without correction, expected with it; None where nothing was measured.
+    reckoned  what was predicted without correction; expected: seconds with it. None where nothing was measured.
     left_out  sentences about what the model does not read.
     """
 
@@ -35,7 +35,7 @@ class Order:
     words: int
     section: Section
     dial_key: Key
-    reckoned: float | None
+    reckoned: Seconds | None
     expected: float | None
     tokens_per_word: float
     left_out: tuple[str, ...]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from app.dialing import Corrections
+from app.corrections import Corrections
 from app.draft import Section
 from app.events import DeskEvent, Hub
 from app.store import Store, StoreError

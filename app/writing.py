@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 
+from app.corrections import Seconds
 from app.dialing import key_of, seconds_to_write
 from app.draft import Section
 from app.events import DeskEvent, Hub, block_facts, picture
@@ -145,7 +146,7 @@ class WriteTask(Task):
         job.finish(event)
         order = job.order
         if event.reason == "length" and not job.resumed and order.reckoned is not None:
-            self._learn(order.dial_key, predicted=order.reckoned, measured=event.seconds)
+            self._learn(order.dial_key, predicted=order.reckoned, measured=_measured(event))
         sentence = {
             "length": "",
             "end": f"The model came to an end after {_words(job.words)}; write on for more.",
@@ -243,7 +244,7 @@ def order(
     reckoned = expected = None
     if ready.speeds:
         reckoned = seconds_to_write(entry, ready, dial, stop_name, prompt_tokens=reading.tokens, words=words)
-        expected = reckoned * known.corrections.factor(key)
+        expected = known.corrections.corrected(key, reckoned)
     return Order(
         request=request,
         words=words,
@@ -271,7 +272,12 @@ def predicted(
     except PromptError:
         tokens = CHAT_TOKENS + known.count(section.text)  # the brief will be written or shortened yet
     seconds = seconds_to_write(known.entry, known.ready, dial, stop_name, prompt_tokens=tokens, words=words)
-    return seconds * known.corrections.factor(key_of(known.entry, dial, stop_name))
+    return known.corrections.corrected(key_of(known.entry, dial, stop_name), seconds)
+
+
+def _measured(event: Finished) -> Seconds:
+    reading, ending = event.reading_seconds, event.ending_seconds
+    return Seconds(reading, max(0.0, event.seconds - reading - ending), ending)
 
 
 def called(section: Section) -> str:

@@ -286,6 +286,8 @@ class BlockLocked:
 class Finished:
     """The job is done. seconds: generation only, reading of the prompt included; the rest is counted over this job.
 
+    reading_seconds, ending_seconds: of those, for the prompt and for the tries at the last sentences.
+
     reason  "length": the length target is met. "end": the model ended by itself. "budget": max_tokens or the context
             is used up.
     """
@@ -298,6 +300,8 @@ class Finished:
     first_block_seconds: float
     nfe: int
     blocks: int
+    reading_seconds: float = 0.0
+    ending_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

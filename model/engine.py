@@ -188,7 +188,8 @@ class _Job:
         self._block = request.first_block
         self._tokens = self._words = self._nfe = 0
         self._began = began
-        self._first_block_seconds = 0.0
+        self._first_block_seconds = self._ending_seconds = 0.0
+        self._reading_seconds = self._seconds()
 
     def events(self) -> Iterator[JobEvent]:
         reason: Reason | None = None
@@ -209,6 +210,8 @@ class _Job:
             first_block_seconds=self._first_block_seconds,
             nfe=self._nfe,
             blocks=self._block - self._request.first_block,
+            reading_seconds=self._reading_seconds,
+            ending_seconds=self._ending_seconds,
         )
 
     # ----------------------------------------------------------------------------------------------------- blocks
@@ -265,7 +268,8 @@ class _Job:
         end = finale.end
         self._nfe += finale.nfe
         blocks = max(1, -(-len(end.tokens) // size))
-        seconds = (time.perf_counter() - began) / blocks
+        self._ending_seconds = time.perf_counter() - began
+        seconds = self._ending_seconds / blocks
         for number in range(blocks):
             part = slice(number * size, (number + 1) * size)
             forwards = finale.nfe // blocks + (number < finale.nfe % blocks)

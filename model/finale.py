@@ -37,7 +37,7 @@ from model.tokenizer import TextTokenizer
 LAST_WORDS = 16
 """With so many words to go until it may end the tries begin: they need a few to go different ways."""
 
-ENDING_TOKENS = 32
+ENDING_TOKENS = 28
 """About how many tokens one try writes."""
 
 ROUNDS = 3

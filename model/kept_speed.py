@@ -18,7 +18,7 @@ from model.catalog import Entry
 from model.contract import StopSpeed
 from model.machine import machine
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when something is measured in another way, so that it is measured again."""
 
 FOLDER = "speed"

@@ -12,7 +12,7 @@ import torch
 from model.catalog import Entry
 from model.contract import StopSpeed
 from model.denoiser import Denoiser
-from model.finale import ENDING_TOKENS, ending_dial, tries_side_by_side
+from model.finale import ENDING_TOKENS, WIDE, ending_dial, tries_side_by_side
 from model.kept_speed import Speed
 from model.sampler import BlockSampler, Draws, Pictures
 from model.tokenizer import TextTokenizer
@@ -42,7 +42,7 @@ def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> Speed
         speeds = []
         for stop in entry.stops:
             one = reader.fork(torch.zeros(1, dtype=torch.long), stop.dial)
-            rows = tries_side_by_side(denoiser.facts)
+            rows = tries_side_by_side(denoiser.facts, slack=WIDE)  # as in a section of more than a hundred words
             several = one.fork(torch.zeros(rows, dtype=torch.long), ending_dial(stop.dial, denoiser.facts))
             seconds, _ = _cost(one, 1)
             forward, tokens = _cost(several, rows)

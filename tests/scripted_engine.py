@@ -55,7 +55,7 @@ SENTENCE_WORDS = 9
 SECONDS_PER_FORWARD = 0.02
 """What the engine claims; it takes no time but the script's pace."""
 
-ENDING_TOKENS, ENDING_SECONDS = 40, 0.8
+ENDING_TOKENS, ENDING_SECONDS = 8, 0.04
 """Claimed, too."""
 
 FILL_FORWARDS = 12
@@ -141,7 +141,7 @@ class ScriptedEngine:
             load_seconds=0.25,
             speeds=tuple(StopSpeed(stop.name, SECONDS_PER_FORWARD, ENDING_SECONDS) for stop in SMOLLM2.stops),
             ending_tokens=ENDING_TOKENS,
-            prefill_tokens_per_second=1000.0,
+            prefill_tokens_per_second=1e6,
         )
 
     def write(self, request: Request) -> Iterator[JobEvent]:
@@ -211,6 +211,7 @@ class ScriptedEngine:
             first_block_seconds=first_block_seconds,
             nfe=nfe,
             blocks=block - request.first_block,
+            ending_seconds=forwards * SECONDS_PER_FORWARD if reason == "length" else 0.0,
         )
 
     def fill(self, request: Fill) -> Iterator[JobEvent]:
