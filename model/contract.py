@@ -42,9 +42,8 @@ class Dial:
     steps       denoising steps per block (verified: per cycle), 1 … block_size.
     rule        the unmasking rule.
     threshold   rule "threshold": the probability from which a slot takes its token, in (0, 1].
-                rule "verified": leniency in [0, 1). 0 is exact speculative sampling; above 0 a proposal also passes if
-                the causal reading gives it at least min(ε, ε·e^−H), H the entropy there (typical acceptance). The
-                smaller ε, the more passes.
+                rule "verified": leniency λ in [0, 1). 0 is exact speculative sampling; above 0 a proposal of law q
+                passes with chance min(1, p / ((1 − λ)·q)), p the law of the causal reading.
     temperature of sampling, >= 0; 0 is greedy.
     nucleus     smallest probability mass kept, in (0, 1].
     repeat_penalty  nats off the logit of a token by which a run of the text would come again (see repetition.py), from

@@ -25,11 +25,8 @@ CHUNK = 256
 """Prompt tokens read at once."""
 
 PROPOSALS = 3
-"""Tokens proposed at once under "verified", at most. Later ones are rarely reached, under leniency they are rough, and
+"""Tokens proposed at once under "verified", at most. Later ones are rarely reached, and
 each costs a row in two forwards: with 4, the default model is slower on two cores."""
-
-COOLER = 0.7
-"""Under leniency proposals are drawn at this part of the temperature: the likelier ones pass more often."""
 
 SHORTLIST = 256
 """Candidates of a slot that the sampler head weighs anew."""
@@ -184,10 +181,6 @@ class BlockSampler:
     def _verifies(self) -> bool:
         return self.dial.rule == "verified" and self.denoiser.facts.causal
 
-    @property
-    def _lenient(self) -> bool:
-        return self._verifies and self.dial.threshold > 0.0
-
     # -------------------------------------------------------------------------------------------- verified prefix
 
     def _verified(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
@@ -238,8 +231,7 @@ class BlockSampler:
     def _shortlist(self, features: Tensor) -> _Shortlist:
         logits = self._forbid(self._guessing.logits(features))  # [B, L', V]
         top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
-        temperature = self.dial.temperature * (COOLER if self._lenient else 1.0)
-        return _Shortlist(self._guessing, temperature, self.dial.nucleus, features, logits, ids, top)
+        return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, logits, ids, top)
 
     def _verify(
         self, logits: Tensor, q: list[Candidates], proposed: Tensor, draws: Draws
@@ -255,9 +247,7 @@ class BlockSampler:
         for slot, law in enumerate(q):
             laws.append(self._law(logits[:, slot], self.cache.tokens[:, : before + slot]))
             token = proposed[:, slot]
-            passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot])
-            if self._lenient:
-                passed |= unmasking.typical(laws[slot], token, self.dial.threshold)
+            passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot], self.dial.threshold)
             if not bool(passed.all()):
                 fresh = unmasking.residual(laws[slot], law).draw(quantile)
                 return torch.where(passed, token, fresh), laws

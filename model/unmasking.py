@@ -36,11 +36,6 @@ class Candidates:
         """Probability [...] of token [...]; 0 where it is no candidate."""
         return torch.where(self.ids == token.unsqueeze(-1), self.probs, 0.0).sum(-1)
 
-    def entropy(self) -> Tensor:
-        """In nats, [...]."""
-        nats: Tensor = torch.special.entr(self.probs).sum(-1)
-        return nats
-
     def where(self, rows: Tensor, other: Candidates) -> Candidates:
         """This law in the given rows [B], the other one elsewhere. Laws [B, K]."""
         width, pick = max(self.ids.shape[-1], other.ids.shape[-1]), rows[:, None]
@@ -117,18 +112,14 @@ def above(confidence: Tensor, masked: Tensor, threshold: float) -> Tensor:
     return (masked & (confidence >= threshold)) | confident(confidence, masked, 1)
 
 
-def accepted(target: Candidates, proposed: Candidates, token: Tensor, uniform: Tensor) -> Tensor:
+def accepted(target: Candidates, proposed: Candidates, token: Tensor, uniform: Tensor, leniency: float = 0.0) -> Tensor:
     """Whether a proposal passes, given that all to its left did: boolean like token and uniform [...].
 
-    Speculative sampling (Leviathan et al. 2023): a token drawn from q passes with chance min(1, p/q); target is p,
-    proposed q.
+    Speculative sampling (Leviathan et al. 2023, with the lenience of their appendix): a token drawn from q passes with
+    chance min(1, p / ((1 − λ)·q)); target is p, proposed q. With λ = 0 the text has the law p; the nearer λ is to 1,
+    the nearer it comes to q, but what p gives next to nothing is still refused.
     """
-    return uniform * proposed.prob_of(token) < target.prob_of(token)
-
-
-def typical(target: Candidates, token: Tensor, leniency: float) -> Tensor:
-    """Whether a token is plausible: p ≥ min(ε, ε·e^−H), H the entropy of p (typical acceptance, Cai et al. 2024)."""
-    return target.prob_of(token) >= leniency * torch.exp(-target.entropy()).clamp(max=1.0)
+    return uniform * (1.0 - leniency) * proposed.prob_of(token) < target.prob_of(token)
 
 
 def residual(target: Candidates, proposed: Candidates) -> Candidates:

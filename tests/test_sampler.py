@@ -264,11 +264,11 @@ def test_verified_rows_keep_step_and_yet_know_nothing_of_each_other() -> None:
     assert p_value(counts, {(*a, *b): alone[a] * alone[b] for a in alone for b in alone}) > SEEN
 
 
-def always_accept(p: Candidates, q: Candidates, tokens: Tensor, uniforms: Tensor) -> Tensor:
+def always_accept(p: Candidates, q: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float) -> Tensor:
     return torch.ones_like(tokens, dtype=torch.bool)
 
 
-def accept_with_chance_p(p: Candidates, q: Candidates, tokens: Tensor, uniforms: Tensor) -> Tensor:
+def accept_with_chance_p(p: Candidates, q: Candidates, tokens: Tensor, uniforms: Tensor, leniency: float) -> Tensor:
     return uniforms < p.prob_of(tokens)  # it should be p/q
 
 

@@ -7,7 +7,7 @@ reads the whole text anew, W·x and the low-rank B·(A·x) stay apart, a law is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -291,8 +291,8 @@ class PlainSampler:
             uniforms = draws.uniform(count)[0].tolist() if count else []
             n = 0
             while n < count and (
-                uniforms[n] < chance_of(targets[n], proposals[n]) / chance_of(laws[n], proposals[n])
-                or self._typical(targets[n], proposals[n])
+                uniforms[n] * (1 - self.dial.threshold)
+                < chance_of(targets[n], proposals[n]) / chance_of(laws[n], proposals[n])
             ):
                 n += 1
             law = targets[n]
@@ -319,11 +319,6 @@ class PlainSampler:
                 laws.append(self._slot_law(features[slot], left, [*self.text, *known]))
                 known.append(draw(laws[-1], float(draws.uniform())))
         return known, laws
-
-    def _typical(self, p: Law, token: int) -> bool:
-        lenient = self.dial.threshold
-        entropy = -sum(chance * math.log(chance) for _, chance in p if chance > 0.0)
-        return lenient > 0.0 and chance_of(p, token) >= min(lenient, lenient * math.exp(-entropy))
 
     def _unverified(self, size: int, draws: Draws) -> list[int]:
         first = self._next(draws)
@@ -370,10 +365,8 @@ class PlainSampler:
 
     def _slot_law(self, features: Tensor, left: int | None, text: list[int]) -> Law:
         order = self._allowed(self.network.slot_logits(features, None)).argsort(descending=True).tolist()
-        cooler = 0.7 if self.dial.rule == "verified" and self.dial.threshold > 0.0 else 1.0
-        dial = replace(self.dial, temperature=self.dial.temperature * cooler)
-        logits = self._allowed(self.network.slot_logits(features, left)) - lost(text, dial)
-        return law_of(logits, dial, order)
+        logits = self._allowed(self.network.slot_logits(features, left)) - lost(text, self.dial)
+        return law_of(logits, self.dial, order)
 
     def _allowed(self, logits: Tensor) -> Tensor:
         logits = logits.clone()
