@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.events import Subscription
-from app.lab_networks import Network, NoNetworks, networks_in
+from app.lab_networks import SHIPPED_NETWORKS, Network, NoNetworks, networks_in
 from app.lab_process import Child, Compare, LabEnded, LabProcess, Opened, Picture, Read, Step, Verdict, lab_child
 from app.lab_results import MAKE_ONE, SHIPPED, TABLE, Unreadable, plots_in, read_result
 
@@ -44,7 +44,10 @@ class LabRefused(Exception):
 
 
 class Lab:
-    """folder: of `--lab`. Every method may be called from any thread."""
+    """folder: of `--lab`; None: what comes with the repository, its result in `shipped`, its networks in `networks`.
+
+    Every method may be called from any thread.
+    """
 
     def __init__(
         self,
@@ -55,8 +58,10 @@ class Lab:
         desk_idle: DeskIdle = lambda patience: True,
         child: Child = lab_child,
         shipped: Path = SHIPPED,
+        networks: Path = SHIPPED_NETWORKS,
     ) -> None:
         self._folder, self._shipped = folder, shipped
+        self._networks = folder or networks
         self._desk_idle = desk_idle
         self._process = LabProcess(cache_dir, threads, child)
         self._lock = threading.Lock()  # over what follows
@@ -72,7 +77,7 @@ class Lab:
         except Unreadable as error:
             result, problem = None, str(error)
         try:
-            networks, sentence = [*networks_in(self._folder).values()], None
+            networks, sentence = [*networks_in(self._networks).values()], None
         except NoNetworks as error:
             networks, sentence = [], str(error)
         return {
@@ -102,7 +107,7 @@ class Lab:
 
         Raises LabRefused, NoNetworks.
         """
-        known = networks_in(self._folder)
+        known = networks_in(self._networks)
         if unknown := [id for id in systems if id not in known]:
             raise LabRefused(
                 f"There is no system “{unknown[0]}” here any more; reload the page and choose another one."

@@ -10,9 +10,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.environment import ROOT
 from model.backbones.dit_config import DiTConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+SHIPPED_NETWORKS = ROOT / "assets" / "lab"
+"""Those that come with the repository."""
 
 GET_SOME = "python run.py --lab FOLDER"
 
@@ -38,13 +42,8 @@ class Network:
     longest: int | None
 
 
-def networks_in(folder: Path | None) -> dict[str, Network]:
+def networks_in(folder: Path) -> dict[str, Network]:
     """All systems of a folder, by id, in the paper's order. Raises NoNetworks."""
-    if folder is None:
-        raise NoNetworks(
-            "To watch two systems write, train them with python -m model.evaluation.table and start Galley with "
-            f"{GET_SOME}."
-        )
     if not folder.is_dir():
         raise NoNetworks(f"The folder {folder} does not exist; start Galley again with {GET_SOME}.")
     try:

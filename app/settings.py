@@ -45,7 +45,7 @@ class Settings:
     model     what the worker opens: the id of `entry`, or the path of a local folder with weights.
     accounts  (name, password) of those who may use the desk, each with documents of their own; empty: no password.
     shared    without accounts: every browser has documents of its own.
-    lab       the folder of a table run, whose networks the page /lab lets write; None: none.
+    lab       the folder of a table run, whose networks the page /lab lets write; None: those of the repository.
     """
 
     host: str
@@ -231,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--lab",
         metavar="FOLDER",
-        help="networks that python -m model.evaluation.table has trained: the page /lab lets them write side by side",
+        help="networks of your own, trained by python -m model.evaluation.table, for the page /lab",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
 

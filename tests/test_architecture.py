@@ -87,7 +87,7 @@ ARROWS: dict[str, set[str]] = {
     "app.lab_routes": {"app.answers", "app.draft", "app.events", "app.lab", "app.lab_networks", "app.verbs"},
     "app.lab": {"app.events", "app.lab_networks", "app.lab_process", "app.lab_results"},
     "app.lab_results": {"app.environment"},
-    "app.lab_networks": {"model.backbones.dit_config"},
+    "app.lab_networks": {"app.environment", "model.backbones.dit_config"},
     "app.lab_process": {"app.child_process", "app.lab_bench"},
     "app.lab_bench": {  # the one file of the desk that knows networks and the lab's writers
         "app.lab_process", "model.backbones.dit_config", "model.backbones.fit", "model.backbones.llama",

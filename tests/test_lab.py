@@ -16,7 +16,7 @@ import pytest
 
 from app.environment import ROOT
 from app.lab import Comparison, Lab, LabRefused
-from app.lab_networks import NoNetworks, networks_in
+from app.lab_networks import SHIPPED_NETWORKS, NoNetworks, networks_in
 from app.lab_process import Answer, Compare, LabEnded, LabProcess, Opened, Question, Read, Step, lab_child
 from app.lab_results import Cell, Unreadable, plots_in, read_result
 from app.settings import parse
@@ -92,16 +92,27 @@ def test_a_checkpoint_that_cannot_be_read_is_left_out(folder: Path, broken: str)
     assert "ar" not in networks_in(folder)
 
 
-def test_no_folder_no_such_folder_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
+def test_no_such_folder_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
     told = []
-    for place in (None, tmp_path / "none", tmp_path):
+    for place in (tmp_path / "none", tmp_path):
         with pytest.raises(NoNetworks) as refused:
             networks_in(place)
         told.append(str(refused.value))
     assert all(map(one_sentence, told))
     assert "--lab FOLDER" in told[0]
-    assert "does not exist" in told[1]
-    assert "no trained network yet" in told[2]
+    assert "does not exist" in told[0]
+    assert "no trained network yet" in told[1]
+
+
+def test_without_a_folder_the_networks_of_the_repository_write(tmp_path: Path, folder: Path) -> None:
+    known = {one["id"] for one in Lab(None, cache_dir=tmp_path, networks=folder).overview()["networks"]}
+    assert known == networks_in(folder).keys()
+    own = scripted_lab(tmp_path / "own", "ar")
+    assert [one["id"] for one in Lab(own, cache_dir=tmp_path, networks=folder).overview()["networks"]] == ["ar"]
+
+
+def test_the_repository_has_networks_of_several_kinds() -> None:
+    assert {"ar", "bd3lm", "mdlm", "sedd"} <= {network.system for network in networks_in(SHIPPED_NETWORKS).values()}
 
 
 def test_the_folder_is_an_option_and_may_come_to_be_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +183,7 @@ def test_the_folders_own_result_goes_before_the_repositorys(tmp_path: Path, fold
 
 
 def test_without_any_result_the_command_is_told(tmp_path: Path) -> None:
-    overview = Lab(None, cache_dir=tmp_path, shipped=tmp_path / "none").overview()
+    overview = Lab(None, cache_dir=tmp_path, shipped=tmp_path / "none", networks=tmp_path / "none").overview()
     assert (overview["result"], overview["problem"], overview["networks"]) == (None, None, [])
     assert overview["command"].startswith("python -m model.evaluation.table")
     assert one_sentence(overview["sentence"])
