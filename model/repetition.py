@@ -1,8 +1,10 @@
 """Against going round in circles: what tokens lose by which a run of the text would come again.
 
-A small model that has said a sentence twice finds it likelier still a third time. The rule is the one that other
-samplers call DRY ("don't repeat yourself"): the longer the run, the more the token that would make it longer loses, so
-a text may repeat a phrase, but no sentence. Pure functions of token ids; B texts of n tokens, V in the vocabulary.
+A small model that has said a thing twice finds it likelier still a third time. The rule is near the one that other
+samplers call DRY ("don't repeat yourself"): the longer a run, the more the token that would make it longer loses. Here
+every place counts where the run stood before, so a turn of phrase may come again, and loses more each time that it has:
+a text that turns few words over and over is as much of a circle as one that repeats a sentence. Pure functions of token
+ids; B texts of n tokens, V in the vocabulary.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-RUN = 2
-"""Tokens that may come again without any loss: names and turns of phrase do."""
+RUN = 1
+"""Tokens that may come again without any loss."""
 
 GROWTH = 1.75
 """Times as many nats for every token that the run is longer."""
@@ -23,7 +25,8 @@ LONGEST = 24
 def loss(text: Tensor, penalty: float, vocabulary: int) -> Tensor | None:
     """Nats [B, V] that each next token of texts [B, n] loses; None where none loses any.
 
-    penalty: nats for the token after RUN tokens that stood there before, as it did then. Ids below 0 are no tokens.
+    penalty: nats for a token after RUN tokens, for each place where they stood before with that token after them. Ids
+    below 0 are no tokens.
     """
     lengths = runs(text)
     row, at = ((lengths >= RUN) & (text[:, 1:] >= 0)).nonzero(as_tuple=True)
@@ -31,7 +34,7 @@ def loss(text: Tensor, penalty: float, vocabulary: int) -> Tensor | None:
         return None
     nats = penalty * GROWTH ** (lengths[row, at] - RUN).float()
     lost = torch.zeros(len(text), vocabulary, device=text.device)
-    lost.view(-1).scatter_reduce_(0, row * vocabulary + text[row, at + 1], nats, "amax")
+    lost.view(-1).scatter_reduce_(0, row * vocabulary + text[row, at + 1], nats, "sum")
     return lost
 
 

@@ -38,7 +38,7 @@ def test_rows_know_nothing_of_each_other(one: list[int], other: list[int]) -> No
             assert float(together[row].sum()) == 0.0
 
 
-def test_a_short_turn_may_come_again_and_a_longer_one_costs_more_and_more() -> None:
+def test_a_longer_run_costs_more() -> None:
     losses = []
     for same in range(RUN + 4):
         run = list(range(10, 10 + same))
@@ -48,9 +48,18 @@ def test_a_short_turn_may_come_again_and_a_longer_one_costs_more_and_more() -> N
     assert losses == [0.0] * RUN + [GROWTH**more for more in range(4)]
 
 
+def test_what_has_come_often_costs_more_each_time() -> None:
+    losses = []
+    for times in range(4):
+        found = loss(torch.tensor([[*[7, 8, 1] * times, 7]]), 0.5, 10)
+        losses.append(0.0 if found is None else float(found[0, 8]))
+    assert losses[:2] == [0.0, 0.5]
+    assert losses[1] < losses[2] < losses[3]
+
+
 def test_what_is_no_token_is_never_part_of_a_run() -> None:
-    text = torch.tensor([[5, 6, -3, 5, 6]])
-    assert runs(text).tolist() == [[0, 2, 0, 0]]
+    text = torch.tensor([[5, 6, -3, 4, 6]])
+    assert runs(text).tolist() == [[0, 1, 0, 0]]
     assert loss(text, 1.0, VOCABULARY + 4) is None  # the place after the run holds nothing
 
 

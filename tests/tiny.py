@@ -246,8 +246,8 @@ def lost(text: list[int], dial: Dial, vocabulary: int = CONFIG.vocab_size) -> Te
         run = 0
         while run <= at and run < 24 and text[at - run] == text[-1 - run] != MASK:
             run += 1
-        if run >= 2 and text[at + 1] != MASK:
-            nats[text[at + 1]] = max(float(nats[text[at + 1]]), dial.repeat_penalty * 1.75 ** (run - 2))
+        if run >= 1 and text[at + 1] != MASK:
+            nats[text[at + 1]] += dial.repeat_penalty * 1.75 ** (run - 1)
     return nats
 
 
