@@ -28,6 +28,7 @@ class Facts:
     vocabulary   number of token ids; the mask token, not a part of it, has the id `mask`.
     end          the token that ends a text.
     banned       control tokens, never sampled.
+    inner        tokens that go on with a word: a word that comes again is made of the same ones.
     causal       clean text is read causally: a commit yields the next-token logits, which verify proposals. Where it is
                  not, a block is denoised from its first slot on, and a text has no causal nll.
     context      tokens that fit the cache.
@@ -44,6 +45,7 @@ class Facts:
     context: int
     slides: bool = False
     rereads: bool = False
+    inner: tuple[int, ...] = ()
 
 
 class ContextFull(RuntimeError):

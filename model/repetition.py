@@ -3,8 +3,9 @@
 A small model that has said a thing twice finds it likelier still a third time. The rule is near the one that other
 samplers call DRY ("don't repeat yourself"): the longer a run, the more the token that would make it longer loses. Here
 every place counts where the run stood before, so a turn of phrase may come again, and loses more each time that it has:
-a text that turns few words over and over is as much of a circle as one that repeats a sentence. Pure functions of token
-ids; B texts of n tokens, V in the vocabulary.
+a text that turns few words over and over is as much of a circle as one that repeats a sentence. Tokens inside of a word
+lose nothing: a name that comes again keeps its spelling. Pure functions of token ids; B texts of n tokens, V in the
+vocabulary.
 """
 
 from __future__ import annotations
@@ -18,23 +19,28 @@ RUN = 1
 GROWTH = 1.75
 """Times as many nats for every token that the run is longer."""
 
+LONG_WORD = 4
+"""Tokens inside of a word after which it is none, but a circle of its own: "foreforefore"."""
+
 LONGEST = 24
 """Tokens past which a run costs no more: by then the loss is beyond any logit."""
 
 
-def loss(text: Tensor, penalty: float, vocabulary: int) -> Tensor | None:
+def loss(text: Tensor, penalty: float, inner: Tensor) -> Tensor | None:
     """Nats [B, V] that each next token of texts [B, n] loses; None where none loses any.
 
     penalty: nats for a token after RUN tokens, for each place where they stood before with that token after them. Ids
-    below 0 are no tokens.
+    below 0 are no tokens. inner [V]: whether a token goes on with a word; it loses nothing while the word is short.
     """
-    lengths = runs(text)
-    row, at = ((lengths >= RUN) & (text[:, 1:] >= 0)).nonzero(as_tuple=True)
+    lengths, after = runs(text), text[:, 1:]
+    inside = inner[text.clamp(min=0)]
+    spared = inside[:, 1:] & ~inside[:, -LONG_WORD:].all(1, keepdim=True)
+    row, at = ((lengths >= RUN) & (after >= 0) & ~spared).nonzero(as_tuple=True)
     if not len(row):
         return None
     nats = penalty * GROWTH ** (lengths[row, at] - RUN).float()
-    lost = torch.zeros(len(text), vocabulary, device=text.device)
-    lost.view(-1).scatter_reduce_(0, row * vocabulary + text[row, at + 1], nats, "sum")
+    lost = torch.zeros(len(text), len(inner), device=text.device)
+    lost.view(-1).scatter_reduce_(0, row * len(inner) + after[row, at], nats, "sum")
     return lost
 
 

@@ -135,6 +135,7 @@ class BlockSampler:
         self.cache: BlockCache = denoiser.new_cache(batch)
         self.nfe = self.cycles = self.proposed = self.kept = 0
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
+        self._inner = self._inside_of_words()
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
 
     def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:
@@ -354,7 +355,14 @@ class BlockSampler:
         if self.cache.padding is not None:
             nothing |= columns < self.cache.padding[:, None]
         text = torch.where(nothing, -1 - columns, text)  # equal to nothing that stands elsewhere
-        return repetition.loss(text, self.dial.repeat_penalty, logits.shape[-1])
+        return repetition.loss(text, self.dial.repeat_penalty, self._inner)
+
+    def _inside_of_words(self) -> Tensor:
+        """Which tokens go on with a word, [V]."""
+        facts, device = self.denoiser.facts, self.cache.tokens.device
+        inner = torch.zeros(facts.vocabulary, dtype=torch.bool, device=device)
+        inner[torch.tensor(facts.inner, dtype=torch.long, device=device)] = True
+        return inner
 
     def _forbid(self, logits: Tensor) -> Tensor:
         """Logits without the tokens that may not come now: control tokens, and the end where it is too early."""

@@ -31,6 +31,7 @@ class TextTokenizer(ABC):
 
     end     id of the token that ends what the model writes.
     banned  control tokens that have no place in it.
+    inner   tokens that go on with a word, or with a character.
     """
 
     def __init__(self, path: Path, end: str, lacking: str) -> None:
@@ -47,6 +48,7 @@ class TextTokenizer(ABC):
         self.path, self.end = path, self._id(end, lacking)
         self.banned = tuple(id for id in controls if id != self.end)
         self._bytes = [_bytes_of(self._tokenizer.id_to_token(id)) for id in range(self.size)]
+        self.inner = tuple(id for id in range(self.size) if id not in controls and _goes_on(self.piece(id)))
 
     @abstractmethod
     def prompt(self, system: str, user: str) -> list[int]:
@@ -114,6 +116,11 @@ class PlainTokenizer(TextTokenizer):
         parts = {name: published.get(name) for name in kinds}
         if any(not isinstance(part, dict) or part.get("type") != kinds[name] for name, part in parts.items()):
             raise UnusableTokenizer(f"{path.name} is not a byte-level BPE as GPT-2's is; these models need one.")
+
+
+def _goes_on(piece: str) -> bool:
+    """Whether a token goes on with a word as far as its own text tells."""
+    return piece[:1].isalnum() or piece[:1] in ("'", "’", "\ufffd")
 
 
 class TextStream:

@@ -18,6 +18,8 @@ from model.sampler import PROPOSALS, Draws
 
 END = 2
 BANNED = (0, 1)
+INNER = (7, 14, 18)
+"""Tokens that go on with a word: they may come again."""
 CONFIG = LlamaConfig(
     hidden_size=32,
     intermediate_size=48,
@@ -43,7 +45,7 @@ class Parts:
 
     def fast(self, **how: object) -> Llama:
         """The engine's network of these numbers."""
-        how = {"end": END, "banned": BANNED, "block_sizes": (1, 4, 8), **how}
+        how = {"end": END, "banned": BANNED, "inner": INNER, "block_sizes": (1, 4, 8), **how}
         return Llama(self.config, self.weights, adapter=self.adapter, head=self.head, **how)  # type: ignore[arg-type]
 
     def plain(self) -> PlainLlama:
@@ -239,14 +241,15 @@ def law_of(logits: Tensor, dial: Dial, order: list[int] | None = None) -> Law:
     return [(token, chance / mass) for token, chance in kept]
 
 
-def lost(text: list[int], dial: Dial, vocabulary: int = CONFIG.vocab_size) -> Tensor:
+def lost(text: list[int], dial: Dial, vocabulary: int = CONFIG.vocab_size, inner: tuple[int, ...] = INNER) -> Tensor:
     """Nats [V] that the next token of a text loses: every place is looked at where the text's end stood before."""
     nats = torch.zeros(vocabulary)
+    spared = () if all(token in inner for token in text[-4:]) else inner
     for at in range(len(text) - 1):
         run = 0
         while run <= at and run < 24 and text[at - run] == text[-1 - run] != MASK:
             run += 1
-        if run >= 1 and text[at + 1] != MASK:
+        if run >= 1 and text[at + 1] != MASK and text[at + 1] not in spared:
             nats[text[at + 1]] += dial.repeat_penalty * 1.75 ** (run - 1)
     return nats
 

@@ -181,6 +181,7 @@ class DiTDenoiser:
         *,
         end: int,
         banned: tuple[int, ...] = (),
+        inner: tuple[int, ...] = (),
         exact: bool = False,
         dtype: torch.dtype = torch.float32,
         packed: bool = False,
@@ -200,6 +201,7 @@ class DiTDenoiser:
             context=config.model_length,
             slides=True,
             rereads=self._whole_row,
+            inner=inner,
         )
         unembedding = self._cast(network.output_layer.linear.weight)
         self._embedding = network.vocab_embed.embedding.detach().to(self.device)
