@@ -125,9 +125,9 @@ SMOLLM2 = Entry(
     tokens_per_word=1.2,
     memory_mb=1800,
     stops=(
-        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.81, 1.55),
-        Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.59, 1.57),
-        Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 2.23),
+        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.81, 1.14),
+        Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.67, 1.33),
+        Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 2.00),
     ),
     default_stop="exact",
 )
