@@ -161,14 +161,28 @@ def test_text_in_a_table_is_text(page: Page, desk: Desk, tmp_path: Path) -> None
     expect(page).to_have_title("The lab · Galley")
 
 
-class TestWithoutNetworks:
+class TestWithoutAFolder:
     @pytest.fixture
     def engine(self) -> Engine:
         return Engine(scripted_child)
 
+    def test_the_networks_of_the_repository_are_offered(self, page: Page, desk: Desk) -> None:
+        page.goto(f"{desk.address}lab")
+        expect(page.locator("#live-form")).to_be_visible()
+        offered = page.get_by_label("First system").locator("option")
+        expect(offered.filter(has_text="Autoregressive")).to_have_count(1)
+        expect(offered.filter(has_text="Block diffusion, blocks of 4")).not_to_have_count(0)
+
+
+class TestWithAnEmptyFolder:
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> Engine:
+        (tmp_path / "nothing").mkdir()
+        return Engine(scripted_child, lab=tmp_path / "nothing")
+
     def test_one_sentence_says_how_to_get_some(self, page: Page, desk: Desk) -> None:
         page.goto(f"{desk.address}lab")
-        expect(page.locator("#live-none")).to_contain_text("--lab FOLDER")
+        expect(page.locator("#live-none")).to_contain_text("holds no trained network yet")
         expect(page.locator("#live-form")).to_be_hidden()
 
 
