@@ -75,7 +75,7 @@ class Corrections:
     factors: Mapping[tuple[Key, Part], Factor] = field(default_factory=dict)
 
     def factor(self, key: Key, part: Part) -> float:
-        """1 where nothing is known yet. x."""
+        """1 where nothing is known yet; what the other stops are off by, where this one has not written."""
         known = self.factors.get((key, part))
         if known is not None:
             return known.value

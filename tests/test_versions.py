@@ -314,6 +314,12 @@ def test_a_delta_fits_its_own_blocks_or_says_so(
         assert len(text) - len(join(other)) == len(join(new)) - len(join(old))
 
 
+def test_a_delta_does_not_fit_a_text_in_which_what_stays_would_overlap() -> None:
+    delta = between((Block(" aaa", "writer"),), (Block(" aa a", "writer"),))
+    with pytest.raises(DoesNotFit):
+        forwards((Block("a", "writer"),), delta)
+
+
 def test_a_delta_is_as_small_as_the_change() -> None:
     long = "A long line of words. " * 8000
     old = (Block(long, "writer"),)

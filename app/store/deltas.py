@@ -87,7 +87,8 @@ def _exchange(blocks: Sequence[Block], delta: Delta, out: Sequence[Block], put: 
     stop = delta.place + len(out)
     old = blocks[delta.place : stop]
     text = join(old)
-    if len(old) != len(out) or text[delta.head : len(text) - delta.tail] != join(out):
+    room = len(text) - delta.head - delta.tail  # below 0 where what stays would overlap
+    if len(old) != len(out) or room < 0 or text[delta.head : len(text) - delta.tail] != join(out):
         raise DoesNotFit
     made = list(put)
     if made:
