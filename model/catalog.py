@@ -104,7 +104,7 @@ AGAINST_CIRCLES, UNCHECKED_CIRCLES = 0.4, 1.0
 """Penalties on repeats. A model of this size goes round in circles without one, soonest where nothing checks it."""
 
 EXACT = Dial(32, 1, "verified", temperature=0.6, repeat_penalty=AGAINST_CIRCLES)
-BALANCED = replace(EXACT, threshold=0.7)
+BALANCED = replace(EXACT, threshold=0.95)
 SKETCH = Dial(4, 1, "confidence", temperature=0.2, repeat_penalty=UNCHECKED_CIRCLES)
 
 SMOLLM2 = Entry(

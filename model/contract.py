@@ -79,9 +79,9 @@ class Dial:
             )
 
     @property
-    def is_exact(self) -> bool:
-        """Whether text has the law of the causal reading, where there is one."""
-        return self.rule == "verified" and self.threshold == 0.0
+    def checks(self) -> bool:
+        """Whether the causal reading, where there is one, has the last word on every token."""
+        return self.rule == "verified"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,17 @@ class Linear(nn.Module):
         self.many = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16().contiguous(), 8) if many else None
         self.weight = None if fbgemm or many else weight.contiguous()
         self.few = FEW_ROWS * weight.shape[1]
-        self.in_7_bits = fbgemm and not torch.cpu._is_vnni_supported()  # sums of two products would not fit 16 bits
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] → [..., out]."""
         if self.weight is not None:
             return F.linear(x, self.weight)
         if self.int8 is not None:
-            rough: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.int8, self.in_7_bits)
-            return rough
+            x = x.float()
+            largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
+            # One scale rounds all rows: brought to the same height first, a small row loses no more than a large one.
+            even: Tensor = torch.ops.quantized.linear_dynamic(x / largest, self.int8, False)
+            return even * largest
         if self.many is None or (self.fp16 is not None and x.numel() <= self.few):
             fine: Tensor = torch.ops.quantized.linear_dynamic_fp16(x.float(), self.fp16)
             return fine
@@ -59,9 +61,14 @@ class Linear(nn.Module):
 
 
 def _packed_int8(weight: Tensor) -> Any:
-    """One scale for each row, symmetric."""
+    """One scale for each row, symmetric.
+
+    Without VNNI two products of 8 bits are summed in 16, where they do not fit: there weights have 7 bits. (Rounding
+    what goes in to 7 bits instead, as torch offers to do, puts the default model .19 nats a token off, not .04.)
+    """
     weight = weight.float()
-    scales = (weight.abs().amax(dim=1) / 127).clamp(min=1e-12)
+    limit = 127 if torch.cpu._is_vnni_supported() else 63
+    scales = (weight.abs().amax(dim=1) / limit).clamp(min=1e-12)
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*quantized tensor creation functions"

@@ -125,15 +125,18 @@ class BlockSampler:
     cache  what is committed; `cache.decided` tokens are the text so far.
     nfe    network forwards so far, those that read the prompt not counted.
     watched  tokens [W] whose nll is told of every slot, whether or not they are drawn.
-    cycles, proposed, kept  under "verified": verifying forwards, tokens proposed to them, and those that took a slot.
+    starts  under "verified": the place in the text of the first slot of each cycle; a cycle is a verifying forward.
+    proposed, kept  tokens proposed to them, and those that took a slot.
     """
 
     def __init__(self, denoiser: Denoiser, dial: Dial, *, batch: int = 1, may_end: bool = True) -> None:
-        self.denoiser = denoiser if dial.is_exact else denoiser.relaxed()
-        self._guessing = denoiser.relaxed()  # a proposal need not be exact
+        # Only a guess may be rounded: a reading that is, lets a text drift, and leniency lets it drift further.
+        self._guessing = denoiser.relaxed()
+        self.denoiser = denoiser if dial.checks else self._guessing
         self.dial, self.may_end = dial, may_end
         self.cache: BlockCache = denoiser.new_cache(batch)
-        self.nfe = self.cycles = self.proposed = self.kept = 0
+        self.nfe = self.proposed = self.kept = 0
+        self.starts: list[int] = []
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
         self._inner = self._inside_of_words()
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
@@ -180,7 +183,7 @@ class BlockSampler:
 
     @property
     def _verifies(self) -> bool:
-        return self.dial.rule == "verified" and self.denoiser.facts.causal
+        return self.dial.checks and self.denoiser.facts.causal
 
     # -------------------------------------------------------------------------------------------- verified prefix
 
@@ -194,11 +197,12 @@ class BlockSampler:
             count = min(size - filled - 1, PROPOSALS)  # the verifier adds one
             proposed, q = yield from self._propose(count, draws, tokens, confidence)
             start = self.cache.decided
+            self.starts.append(start)
             logits = self.denoiser.commit(proposed, self.cache)  # [B, count + 1, V]
             self.nfe += 1
             token, p = self._verify(logits, q, proposed, draws)
             n = len(p) - 1
-            self.cycles, self.proposed, self.kept = self.cycles + 1, self.proposed + count, self.kept + n
+            self.proposed, self.kept = self.proposed + count, self.kept + n
             self.cache.cut(start + n)
             self.cache.decide(token)
             chosen = torch.cat([proposed[:, :n], token[:, None]], dim=1)

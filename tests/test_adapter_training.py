@@ -116,6 +116,20 @@ def test_a_copy_says_of_every_masked_slot_what_it_predicts() -> None:
     assert len(kinds) == 6
 
 
+def test_blocks_may_begin_where_the_sampler_began_its_cycles() -> None:
+    visited = (6, 7, 10, 14, 15, 16, 17, 21, 25, 27, 31, 32, 36, 39)
+    row = replace(text(3), visited=visited)
+    sizes = {2: 17, 3: 12, 5: 7}  # blocks that would cover the text
+    found = [draw(row, replace(NOISE, visited=1.0), MASK, seeded(seed)) for seed in range(60)]
+    assert {start for copy in found for start in copy.starts.tolist()} == set(visited)
+    assert all(copy.starts.tolist() == sorted(set(copy.starts.tolist())) for copy in found)
+    assert all(len(visited) // 3 <= len(copy.starts) <= sizes[copy.size] for copy in found)
+    whole = [draw(row, NOISE, MASK, seeded(seed)) for seed in range(60)]
+    assert all((copy.starts.diff() == copy.size).all() for copy in whole)
+    half = [draw(row, replace(NOISE, visited=0.5), MASK, seeded(seed)) for seed in range(60)]
+    assert 10 < sum(set(copy.starts.tolist()) <= set(visited) for copy in half) < 50
+
+
 def plain_loss(run: Run, row: Written, copies: list[Copy]) -> Tensor:
     """The loss slot by slot through the engine's network of the same numbers, with torch's own gradient."""
     c, tokens, total = run.network.config, torch.tensor(row.tokens), torch.zeros(())

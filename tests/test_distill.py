@@ -18,7 +18,9 @@ from torch import Tensor
 from app import prompt as desk
 from app.draft import Block, Document, Section
 from model.backbones.llama import Llama
+from model.catalog import EXACT, UnknownStop
 from model.evaluation.benchmark import PROMPTS
+from model.sampler import PROPOSALS
 from model.tokenizer import ChatTokenizer, TextStream, byte_level_bpe
 from model.training import distill
 from model.training.distill import KINDS, Distillation, Settings, main, parse
@@ -39,7 +41,7 @@ from model.training.prompts import (
     section_task,
 )
 from model.training.settings import InvalidSetting
-from model.training.writing import DIFFERENT, RECENT, TRIES, Law, Wanted, Written, draw, write
+from model.training.writing import DIFFERENT, RECENT, TRIES, Law, Wanted, Written, draw, write, write_in_cycles
 from model.unmasking import candidates
 from tests.tiny import BANNED, CONFIG, END, Parts, parts
 from tests.tiny_gguf import CONTROLS, MERGES, vocabulary
@@ -219,6 +221,17 @@ def test_a_text_that_goes_round_in_circles_is_left_there(tiny: Parts) -> None:
     assert [n < DIFFERENT for n in different] == [False] * (len(different) - 1) + [True]
 
 
+def test_the_block_sampler_writes_the_same_greedy_texts_and_tells_its_cycles() -> None:
+    network = parts(seed=11).fast()  # with an adapter: proposals are refused here and there
+    exact = replace(EXACT, temperature=0.0, repeat_penalty=0.0)
+    alone = written(network, WANTED, Law(0.0, 1.0))
+    found = [one for some in write_in_cycles(network, WANTED, exact) for one in some]
+    assert [(one.tokens, one.ended) for one in found] == [(one.tokens, one.ended) for one in alone]
+    gaps = [set(map(int.__sub__, one.starts[1:], one.starts[:-1])) for one in found]
+    assert all(one.starts[0] == 0 and one.starts[-1] < len(one.tokens) for one in found)
+    assert set().union(*gaps) == {1, 2, 3, PROPOSALS + 1}
+
+
 @pytest.mark.parametrize("nucleus", [0.2, 0.9, 1.0])
 def test_what_is_drawn_has_the_law_of_the_nucleus(nucleus: float) -> None:
     """Over several groups of the vocabulary; at 0.2 the tries often do not suffice, and the law is sorted out."""
@@ -317,6 +330,18 @@ def test_a_row_is_the_same_in_whatever_batch_it_was_written(whole: dict[int, Row
     shared = [seed for seed in others if seed in whole]
     assert len(shared) > 3
     assert [whole[seed] for seed in shared] == [others[seed] for seed in shared]
+
+
+def test_a_stop_of_the_dial_writes_with_its_own_settings(tmp_path: Path, run: Run) -> None:
+    rows = run(settings(tmp_path, tokens=600, dial="balanced")).values()
+    assert {(row.dial, row.temperature, row.nucleus) for row in rows} == {("balanced", 0.6, 0.95)}
+    assert all(row.starts == sorted(set(row.starts)) and set(row.starts) <= set(range(len(row.tokens))) for row in rows)
+    with pytest.raises(InvalidSetting, match="--dial balanced"):
+        run(settings(tmp_path, tokens=900, dial="exact"))
+    with pytest.raises(InvalidSetting, match="choose a verified stop"):
+        run(settings(tmp_path / "other", dial="sketch"))
+    with pytest.raises(UnknownStop):
+        run(settings(tmp_path / "another", dial="hurried"))
 
 
 def test_texts_drawn_in_another_way_are_not_mixed(tmp_path: Path, run: Run) -> None:

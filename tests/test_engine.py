@@ -134,15 +134,15 @@ def test_a_job_that_is_left_leaves_the_engine_as_it_was(engine: Engine) -> None:
     assert text_of(list(engine.write(ask()))) == whole
 
 
-def test_what_rounder_weights_have_read_an_exact_job_reads_anew(
+def test_what_rounder_weights_have_read_a_job_that_checks_reads_anew(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact, relaxed = DIALS[1], DIALS[2]
-    assert (exact.is_exact, relaxed.is_exact) == (True, False)
+    exact, lenient, relaxed = DIALS[1:4]
+    assert (exact.checks, lenient.checks, relaxed.checks) == (True, True, False)
     twin = CountedLlama(engine._network._network)  # type: ignore[attr-defined]
     monkeypatch.setattr(engine._network, "relaxed", lambda: twin)
     taken_over = []
-    for dial in (exact, exact, relaxed, relaxed, exact, exact):
+    for dial in (exact, lenient, relaxed, relaxed, exact, exact):
         first, *_ = engine.write(ask(dial))
         assert isinstance(first, Reading)
         taken_over.append(first.done > 0)

@@ -67,6 +67,24 @@ def test_rough_products_are_near(able: tuple[bool, bool], rows: tuple[int, ...])
     assert error(found, x, weight) < 0.5 / 127 * 4 + 0.5 * 6 / 255
 
 
+@pytest.mark.parametrize("vnni", [False, True])
+def test_rough_products_of_large_numbers_do_not_overflow(vnni: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of two products of 8 bits would not fit the 16 bits in which a CPU without VNNI adds them."""
+    if vnni and not torch.cpu._is_vnni_supported():
+        pytest.skip("this CPU has none")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    x, weight = torch.ones(3, 64), torch.ones(48, 64)
+    assert error(Linear(weight, packed=True, rough=True)(x), x, weight) < 1e-2
+
+
+def test_a_small_row_loses_no_more_beside_a_large_one() -> None:
+    x, weight = numbers(2)
+    x[1] *= 1000.0
+    made = Linear(weight, packed=True, rough=True)
+    alone = error(made(x[:1]), x[:1], weight)
+    assert error(made(x)[:1], x[:1], weight) < 2 * alone + 1e-3
+
+
 @pytest.mark.parametrize("rough", [False, True])
 def test_only_the_copies_in_use_are_kept(able: tuple[bool, bool], rough: bool) -> None:
     bf16, fbgemm = able

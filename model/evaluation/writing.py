@@ -67,7 +67,7 @@ def cached(denoiser: Denoiser, dial: Dial) -> Writer:
             first = first or time.perf_counter() - began
         seconds = time.perf_counter() - read
         nll = causal_nll(denoiser, prompt, tokens)
-        return Text(tokens, nll, sampler.nfe, seconds, first, sampler.cycles, sampler.proposed, sampler.kept)
+        return Text(tokens, nll, sampler.nfe, seconds, first, len(sampler.starts), sampler.proposed, sampler.kept)
 
     return write
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from itertools import count, islice
 from pathlib import Path
 
@@ -20,8 +20,8 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from model.backbones.fit import WrongWeights
-from model.backbones.load import fastest_precision, load_llama
-from model.catalog import CATALOG, UnknownModel, find
+from model.backbones.load import fastest_precision, load_llama, open_model
+from model.catalog import CATALOG, UnknownModel, UnknownStop, find
 from model.contract import Preparing
 from model.denoiser import Denoiser
 from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
@@ -39,7 +39,7 @@ from model.training.prompts import (
     second,
 )
 from model.training.settings import InvalidSetting
-from model.training.writing import Law, Wanted, Written, write
+from model.training.writing import Law, Wanted, Written, write, write_in_cycles
 from model.weights import WeightsUnavailable, obtain
 
 FIRST_SHARE = 0.6
@@ -60,6 +60,7 @@ class Settings:
     """A run: the file, the tokens that shall be in it, texts written at once, and how they are drawn.
 
     threads  0: torch's choice.
+    dial     a stop of the model's dial: its block adapter writes, checked by the base model. "": that writes alone.
     """
 
     out: str
@@ -70,6 +71,7 @@ class Settings:
     threads: int = 0
     temperature: float = 0.8
     nucleus: float = 0.95
+    dial: str = ""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "batch"):
@@ -89,10 +91,15 @@ class Distillation:
     def __init__(
         self, settings: Settings, network: Denoiser, tokenizer: ChatTokenizer, lists: Lists, file: RowFile
     ) -> None:
-        """Raises InvalidSetting where the file's rows were drawn in another way."""
+        """Raises InvalidSetting where the file's rows were drawn in another way, UnknownStop."""
+        self._dial = find(settings.model).stop(settings.dial).dial if settings.dial else None
+        if self._dial is not None:
+            if self._dial.rule != "verified":
+                raise InvalidSetting(f"--dial {settings.dial} has no cycles to learn from; choose a verified stop.")
+            settings = replace(settings, temperature=self._dial.temperature, nucleus=self._dial.nucleus)
         self._settings, self._network, self._tokenizer, self._file = settings, network, tokenizer, file
         self._drawing = Drawing(lists, settings.seed)
-        for name in ("model", "temperature", "nucleus"):
+        for name in ("model", "temperature", "nucleus", "dial"):
             if other := {getattr(row, name) for row in file.rows.values()} - {getattr(settings, name)}:
                 raise InvalidSetting(
                     f"{file.path} holds texts with --{name} {', '.join(map(str, sorted(other)))}; "
@@ -159,11 +166,12 @@ class Distillation:
     def _write(self, batch: Sequence[tuple[Assignment, list[int]]]) -> None:
         law = Law(self._settings.temperature, self._settings.nucleus)
         wanted = [Wanted(prompt, assignment.limit, assignment.seed, assignment.least) for assignment, prompt in batch]
-        going = len(batch)
-        for finished in write(self._network, wanted, law):
-            self._bar.update(going)
-            going -= len(finished)
+        job = write(self._network, wanted, law)
+        if self._dial is not None:
+            job = write_in_cycles(self._network, wanted, self._dial)
+        for finished in job:
             for written in finished:
+                self._bar.update(len(written.tokens))
                 self._file.append(self._row(*batch[written.index], written))
         self._bar.told()
 
@@ -182,6 +190,8 @@ class Distillation:
             prompt_tokens=prompt,
             kind=assignment.kind,
             least=assignment.least,
+            dial=self._settings.dial,
+            starts=list(written.starts),
         )
 
 
@@ -234,7 +244,8 @@ depend on the batch.
 
 A row is a line of JSON: prompt, so_far (the given beginning of the answer), text, tokens (of the text, with the end
 token if it came), ended, temperature, nucleus, seed, model, prompt_tokens (all that was read), kind, and least (tokens
-before which the text might not end, as on the desk where a length is wanted).
+before which the text might not end, as on the desk where a length is wanted). With --dial also dial, and starts: the
+places in tokens where the block sampler began a cycle, for the second stage of training (--visited there).
 """
 
 HELP = {
@@ -242,10 +253,12 @@ HELP = {
     "tokens": "tokens that the file shall hold",
     "batch": "texts written at once; each takes 10 to 40 MB of memory",
     "seed": "same seed, same prompts",
-    "model": "id in the catalogue; its block adapter is not used",
+    "model": "id in the catalogue; its block adapter is used with --dial only",
     "threads": "of the CPU; 0: torch's choice",
     "temperature": "of sampling; 0 takes the likeliest token",
     "nucleus": "smallest probability mass that is drawn from",
+    "dial": "a verified stop of the dial, with its temperature and nucleus: the block adapter writes and the base "
+    "model checks, one text at a time; the rows say where cycles began",
 }
 
 
@@ -260,19 +273,24 @@ def parse(arguments: Sequence[str]) -> Settings:
     for field in fields(Settings):
         kind = {"int": int, "float": float}.get(str(field.type), str)
         needed = field.default is MISSING
-        told = HELP[field.name] if needed else f"{HELP[field.name]} (default: {field.default})"
+        told = HELP[field.name]
+        if not needed and field.default != "":
+            told += f" (default: {field.default})"
         parser.add_argument(f"--{field.name}", type=kind, metavar=kind.__name__.upper(), help=told, required=needed)
     return Settings(**vars(parser.parse_args(arguments)))
 
 
-def open_base(model: str) -> tuple[Denoiser, ChatTokenizer]:
-    """A catalogue model without its block adapter, in this machine's fastest precision.
+def open_writer(model: str, adapted: bool) -> tuple[Denoiser, ChatTokenizer]:
+    """A catalogue model with or without its block adapter, in this machine's fastest precision.
 
     Raises UnknownModel, WeightsUnavailable, WrongWeights, UnusableTokenizer.
     """
     from platformdirs import user_cache_path
 
-    folder = obtain(find(model), user_cache_path("galley", appauthor=False), _say)
+    entry = find(model)
+    folder = obtain(entry, user_cache_path("galley", appauthor=False), _say)
+    if adapted:
+        return open_model(entry, folder, fastest_precision())
     tokenizer = ChatTokenizer(folder / "tokenizer.json")
     return load_llama(folder, tokenizer, precision=fastest_precision()), tokenizer
 
@@ -281,7 +299,15 @@ def _say(stage: Preparing) -> None:
     print(stage.sentence, file=sys.stderr)
 
 
-PROBLEMS = (UnknownModel, WeightsUnavailable, WrongWeights, UnusableTokenizer, UnusableList, UnreadableRows)
+PROBLEMS = (
+    UnknownModel,
+    UnknownStop,
+    WeightsUnavailable,
+    WrongWeights,
+    UnusableTokenizer,
+    UnusableList,
+    UnreadableRows,
+)
 """What is told in one sentence at the edge."""
 
 
@@ -291,7 +317,8 @@ def distill(settings: Settings) -> str:
         torch.set_num_threads(settings.threads)
     lists = read_lists()
     with RowFile(Path(settings.out)) as file:
-        Distillation(settings, *open_base(settings.model), lists, file).run()
+        network, tokenizer = open_writer(settings.model, bool(settings.dial))
+        Distillation(settings, network, tokenizer, lists, file).run()
         return f"{file.path}: {len(file.rows):,} texts, {file.tokens(KINDS):,} tokens"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +28,8 @@ class Row:
     prompt_tokens   all that was read: the conversation up to the answer, and so_far.
     kind            of the prompt: "request", "section", "next" or "continue" (see model.training.prompts).
     least           tokens before which the text was not allowed to end.
+    dial            the stop of the dial at which the adapter wrote, checked by the base model; "": that wrote alone.
+    starts          places in `tokens` where a cycle of the block sampler began, if it wrote.
     """
 
     prompt: str
@@ -42,6 +44,8 @@ class Row:
     prompt_tokens: list[int]
     kind: str
     least: int
+    dial: str = ""
+    starts: list[int] = field(default_factory=list)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -49,14 +53,14 @@ def read_rows(path: Path) -> Iterator[Row]:
 
     Raises UnreadableRows, OSError.
     """
-    known = {field.name for field in fields(Row)}
+    known = {one.name: one.default is one.default_factory is MISSING for one in fields(Row)}
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
             try:
                 values = json.loads(line)
-                yield Row(**{name: values[name] for name in known})
+                yield Row(**{name: values[name] for name, needed in known.items() if needed or name in values})
             except (ValueError, KeyError, TypeError) as error:
                 raise UnreadableRows(
                     f"Line {number} of {path} is not a text that distill wrote; name another file."

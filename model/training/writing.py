@@ -1,7 +1,8 @@
 """Many texts at once with the causal reading of a network: read the prompts, then draw → commit until all have ended.
 
 A leaner loop than the block sampler's, for throughput: texts that have ended leave the cache, so the others do not pay
-for them, and a nucleus is drawn from without sorting the vocabulary. Knows token ids only.
+for them, and a nucleus is drawn from without sorting the vocabulary. Beside it the block sampler itself, one text after
+the other, for the states that it visits. Knows token ids only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.contract import Dial
 from model.denoiser import Denoiser
+from model.sampler import BlockSampler, Draws, Pictures
 from model.unmasking import candidates
 
 CHUNK = 32
@@ -44,11 +47,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished text: its index among the wanted ones; tokens, the end token included if it came."""
+    """A finished text: its index among the wanted ones; tokens, the end token included if it came.
+
+    starts  places of tokens with which a cycle of the block sampler began, where that wrote it.
+    """
 
     index: int
     tokens: tuple[int, ...]
     ended: bool
+    starts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class _Text:
     """A text that is being written. All its random numbers are drawn when it begins, from its own stream."""
 
     def __init__(self, index: int, wanted: Wanted) -> None:
-        self.index, self.limit, self.least = index, wanted.limit, wanted.least
+        self.index, self.prompt, self.limit, self.least = index, wanted.prompt, wanted.limit, wanted.least
         self.tokens: list[int] = []
         self.finished = False
         stream = torch.Generator().manual_seed(wanted.seed)
@@ -116,6 +123,36 @@ def write(network: Denoiser, wanted: Sequence[Wanted], law: Law) -> Iterator[tup
             kept = torch.tensor(going, device=device)
             cache, tokens = cache.rows(kept), tokens[kept]
         ahead = network.commit(tokens[:, None], cache)
+
+
+def write_in_cycles(network: Denoiser, wanted: Sequence[Wanted], dial: Dial) -> Iterator[tuple[Written, ...]]:
+    """Writes the texts with the block sampler, one after the other, as rows in lockstep would share their cycles.
+
+    dial: of the rule "verified". Yields after every block the text that it finished, or none. Call it under
+    torch.inference_mode(). Raises ContextFull where a prompt and its text do not fit.
+    """
+    for index, one in enumerate(wanted):
+        text, number = _Text(index, one), 0
+        sampler = BlockSampler(network, dial)
+        for _ in sampler.read(torch.tensor([list(one.prompt)], device=sampler.cache.tokens.device)):
+            pass
+        while not text.finished:
+            written = len(text.tokens)
+            sampler.may_end = written >= one.least
+            size = min(dial.block_size, (one.limit if sampler.may_end else one.least) - written)
+            block = Pictures(sampler.block(size, Draws([one.seed + number]))).finish()
+            number += 1
+            for token in block.tokens[0].tolist():
+                text.add(token, network.facts.end)
+                if text.finished:
+                    break
+            yield (_in_cycles(text, sampler, network.facts.end),) if text.finished else ()
+
+
+def _in_cycles(text: _Text, sampler: BlockSampler, end: int) -> Written:
+    places = (start - len(text.prompt) for start in sampler.starts)
+    starts = tuple(place for place in places if place < len(text.tokens))
+    return Written(text.index, tuple(text.tokens), text.tokens[-1] == end, starts)
 
 
 def draw(logits: Tensor, uniforms: Tensor, law: Law) -> Tensor:

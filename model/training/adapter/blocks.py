@@ -23,6 +23,7 @@ class Noise:
     masked     share of blocks that are masked throughout, as a verified block is.
     decay      weight of a masked slot: decay ^ (masked slots to its left in its block).
     plain      share of slots that train without the sampler head although it could be used.
+    visited    share of copies, of texts that the block sampler wrote, whose blocks begin where its cycles did.
     """
 
     sizes: tuple[int, ...]
@@ -30,6 +31,7 @@ class Noise:
     masked: float
     decay: float
     plain: float
+    visited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Copy:
 
 
 def draw(text: Written, noise: Noise, mask: int, generator: torch.Generator) -> Copy:
-    """A random copy: its blocks cover the text from a random one of the first L' written tokens on."""
+    """A random copy: its blocks cover the text from a random one of the first L' written tokens on, or they begin at
+    some of the places that were visited, about as many of them."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, dtype=torch.float64)
@@ -72,11 +75,14 @@ def draw(text: Written, noise: Noise, mask: int, generator: torch.Generator) -> 
     kind = int(uniform() * len(noise.sizes))
     size, interval = noise.sizes[kind], noise.intervals[kind]
     offset = int(uniform() * min(size, len(text.tokens) - text.start))
-    blocks = len(range(text.start + offset, len(text.tokens), size))
+    starts = torch.arange(text.start + offset, len(text.tokens), size)
+    if text.visited and bool(uniform() < noise.visited):
+        every = -(-len(text.visited) // max(len(starts), 1))
+        starts = torch.tensor(text.visited[int(uniform() * every) :: every])
+    blocks = len(starts)
     level = torch.where(uniform(blocks) < noise.masked, 1.0, interval.levels(uniform(blocks)))
     order = uniform(blocks, size)
     masked = (order <= level[:, None]) | (order == order.amin(1, keepdim=True))  # one of a block at least
-    starts = text.start + offset + size * torch.arange(blocks)
     told = uniform(blocks, size) >= noise.plain
     return copy_of(text, starts, masked, told, noise.decay, mask)
 

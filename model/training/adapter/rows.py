@@ -18,13 +18,22 @@ from model.training.data import NoData
 SYSTEM = "You are a helpful writing assistant."
 """The system line of rows that hold texts and no token ids: the desk's."""
 
+TEMPERATURE = 0.8
+"""Of texts whose rows do not tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One text: tokens, of which those from `start` on were written by the model and the others are its prompt."""
+    """One text: tokens, of which those from `start` on were written by the model and the others are its prompt.
+
+    temperature  it was drawn at.
+    visited  places at which the block sampler began a cycle when it wrote the text, in order; none where it did not.
+    """
 
     tokens: tuple[int, ...]
     start: int
+    temperature: float = TEMPERATURE
+    visited: tuple[int, ...] = ()
 
     @property
     def is_held_out_below(self) -> float:
@@ -36,8 +45,8 @@ class Written:
 def read(files: Sequence[str], tokenizer: ChatTokenizer, vocabulary: int, length: int) -> list[Written]:
     """Every row of the files, cut after `length` tokens. Raises NoData that names the row that cannot be used.
 
-    A row has prompt_tokens and tokens (ids, the end token among them where it came), or prompt and text. A text whose
-    prompt alone is longer than `length` is left out.
+    A row has prompt_tokens and tokens (ids, the end token among them where it came), or prompt and text; and starts,
+    where the block sampler wrote it. A text whose prompt alone is longer than `length` is left out.
     """
     found: list[Written] = []
     for name in files:
@@ -49,7 +58,10 @@ def read(files: Sequence[str], tokenizer: ChatTokenizer, vocabulary: int, length
             if worst >= vocabulary or min(*prompt, *written, 0) < 0:
                 raise NoData(f"{where} has a token id outside 0 … {vocabulary - 1}; it is of another model.")
             if len(prompt) < length:
-                found.append(Written(tuple([*prompt, *written][:length]), len(prompt)))
+                tokens = tuple([*prompt, *written][:length])
+                places = [len(prompt) + start for start in row.get("starts", ())]
+                visited = tuple(place for place in places if place < len(tokens))
+                found.append(Written(tokens, len(prompt), row.get("temperature", TEMPERATURE), visited))
     return found
 
 

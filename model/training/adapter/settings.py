@@ -40,6 +40,7 @@ class Settings:
     interval: tuple[float, ...] = (0.3, 1.0)
     decay: float = 0.8
     plain: float = 0.15
+    visited: float = 0.0
     acceptance: float = 0.0
     temperature: float = 1.0
     texts: int = 2
@@ -65,7 +66,7 @@ class Settings:
                      "log_every", "keep"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidSetting(f"--{_option(name)} {getattr(self, name)} is not possible; give 1 or more.")
-        for name in ("masked", "plain", "acceptance", "anneal", "held_out", "decay"):
+        for name in ("masked", "plain", "visited", "acceptance", "anneal", "held_out", "decay"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InvalidSetting(f"--{_option(name)} {getattr(self, name)} is not possible; give 0 … 1.")
         if self.temperature <= 0.0 or self.learning_rate <= 0.0:
@@ -87,7 +88,7 @@ class Settings:
         """How copies are drawn."""
         pairs = self.interval if len(self.interval) > 2 else self.interval * len(self.block_sizes)
         intervals = tuple(ClippedInterval(*pairs[at : at + 2]) for at in range(0, len(pairs), 2))
-        return Noise(self.block_sizes, intervals, self.masked, self.decay, self.plain)
+        return Noise(self.block_sizes, intervals, self.masked, self.decay, self.plain, self.visited)
 
     def objective(self) -> Objective:
         """The loss."""
@@ -141,6 +142,7 @@ HELP: dict[str, str] = {
     "interval": "noise levels of the other blocks: low and high for all sizes, or for each",
     "decay": "weight of a slot: this to the power of the masked slots before it in its block",
     "plain": "share of slots trained without the sampler head although they could use it",
+    "visited": "share of copies, of texts written with distill's --dial, whose blocks begin where cycles did",
     "acceptance": "share of the loss that is 1 − Σ min(p, q); the rest is cross-entropy",
     "temperature": "of both laws in the loss",
     "texts": "texts of one step",

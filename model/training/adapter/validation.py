@@ -25,8 +25,8 @@ SLOTS = 8
 BLOCKS = 24
 """Blocks of a text, at most, spread evenly over it; a third of them for the table."""
 
-TEMPERATURE, NUCLEUS = 0.8, 0.95
-"""The dial's."""
+NUCLEUS = 0.95
+"""Of the laws that are sampled from; their temperature is the text's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Validation:
                 if size == SLOTS:
                     sums += self._at_one(before, features, told)
                 else:
-                    accepted, kept = self._as_sampled(before, features, told, tokens)
+                    accepted, kept = self._as_sampled(before, features, told, tokens, text.temperature)
                     cycles.append(_cycle(accepted, kept))
                     found[:PROPOSALS] += accepted.sum(0)
                     found[PROPOSALS] += len(accepted)
@@ -128,10 +128,12 @@ class Validation:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Features [blocks, L', D] of masked slots, their positions and the text's tokens there [blocks, L'].
 
-        Blocks lie within the text, evenly spread.
+        Blocks lie within the text, evenly spread; where it was written in cycles they are some of those.
         """
         last = len(text.tokens) - size
         starts = torch.arange(text.start, last + 1)
+        if text.visited:
+            starts = torch.tensor([place for place in text.visited if place <= last], dtype=torch.long)
         if len(starts) > blocks:
             starts = starts[torch.linspace(0, len(starts) - 1, blocks).long()]
         if not len(starts):
@@ -155,17 +157,19 @@ class Validation:
             sums[4, slot] = len(p)
         return sums
 
-    def _as_sampled(self, before: Tensor, plain: Tensor, told: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _as_sampled(
+        self, before: Tensor, plain: Tensor, told: Tensor, tokens: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
         """[blocks, PROPOSALS] each: Σ min(p, q) of the laws the sampler draws from, and min(1, q/p) of the text's
         token: the chance that the cycle gets past it."""
         accepted = torch.zeros(tokens.shape, dtype=torch.float64)
         kept = torch.zeros_like(accepted)
         for slot in range(tokens.shape[1]):
-            p = candidates(self._allowed(before[:, slot]), TEMPERATURE, NUCLEUS)
+            p = candidates(self._allowed(before[:, slot]), temperature, NUCLEUS)
             first = self._allowed(plain[:, slot])
             ids = first.topk(min(SHORTLIST, first.shape[-1]), dim=-1).indices
             logits = self._allowed(told[:, slot]).gather(-1, ids)
-            q = candidates(logits, TEMPERATURE, NUCLEUS, ids)
+            q = candidates(logits, temperature, NUCLEUS, ids)
             accepted[:, slot] = torch.minimum(self._dense(p), self._dense(q)).double().sum(-1)
             here = p.prob_of(tokens[:, slot]).double()
             passing = (q.prob_of(tokens[:, slot]).double() / here).clamp(max=1.0)
