@@ -100,12 +100,12 @@ class UnknownModel(ValueError):
     """The catalogue has no model of that name."""
 
 
-AGAINST_CIRCLES, UNCHECKED_CIRCLES = 0.4, 1.0
-"""Penalties on repeats. A model of this size goes round in circles without one, soonest where nothing checks it."""
+AGAINST_CIRCLES = 0.4
+"""Penalty on repeats. A model of this size goes round in circles without one."""
 
 EXACT = Dial(32, 1, "verified", temperature=0.6, repeat_penalty=AGAINST_CIRCLES)
 BALANCED = replace(EXACT, threshold=0.95)
-SKETCH = Dial(4, 1, "confidence", temperature=0.2, repeat_penalty=UNCHECKED_CIRCLES)
+SKETCH = replace(EXACT, threshold=0.97)
 
 SMOLLM2 = Entry(
     id="smollm2-135m",
@@ -127,7 +127,7 @@ SMOLLM2 = Entry(
     stops=(
         Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.81, 1.14),
         Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.67, 1.33),
-        Stop("sketch", SKETCH, "Unchecked: a rough shape.", 0.50, 2.00),
+        Stop("sketch", SKETCH, "Checked at a glance: quicker, and rougher.", 0.50, 2.00),
     ),
     default_stop="exact",
 )

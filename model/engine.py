@@ -140,7 +140,7 @@ class Engine:
             )
             return
         with torch.inference_mode():
-            network = self._network if request.dial.checks else self._network.relaxed()
+            network = self._network.relaxed() if request.dial.rounds else self._network
             sampler = BlockSampler(network, BLOCK_SIZE_1)
             yield from self._reading(request.job, sampler, prompt)
             self._kinds = self._kinds or Kinds(self._tokenizer, facts, sampler.cache.tokens.device)

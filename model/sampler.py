@@ -130,9 +130,8 @@ class BlockSampler:
     """
 
     def __init__(self, denoiser: Denoiser, dial: Dial, *, batch: int = 1, may_end: bool = True) -> None:
-        # Only a guess may be rounded: a reading that is, lets a text drift, and leniency lets it drift further.
-        self._guessing = denoiser.relaxed()
-        self.denoiser = denoiser if dial.checks else self._guessing
+        self._guessing = denoiser.relaxed()  # what is proposed need not be exact
+        self.denoiser = self._guessing if dial.rounds else denoiser
         self.dial, self.may_end = dial, may_end
         self.cache: BlockCache = denoiser.new_cache(batch)
         self.nfe = self.proposed = self.kept = 0
@@ -183,7 +182,7 @@ class BlockSampler:
 
     @property
     def _verifies(self) -> bool:
-        return self.dial.checks and self.denoiser.facts.causal
+        return self.dial.rule == "verified" and self.denoiser.facts.causal
 
     # -------------------------------------------------------------------------------------------- verified prefix
 

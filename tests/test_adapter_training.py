@@ -361,6 +361,25 @@ def test_validation_counts_the_engines_acceptance() -> None:
     assert 1.0 < quality.cycle < 6.0
 
 
+def test_validation_counts_where_the_sampler_began_its_cycles() -> None:
+    made, row = parts(6), text(7, length=30, start=6)
+    everywhere, some, nothing = (replace(row, visited=places) for places in (tuple(range(6, 30)), (8, 9, 20), (29,)))
+    network, weights = frozen(made), trained(made)
+    whole, same, here, none = (
+        Validation(network, [each], BANNED).measure(*weights) for each in (row, everywhere, some, nothing)
+    )
+    assert same == whole
+    assert here.cycle != whole.cycle
+    assert none.told == [0.0] * 8, "no block of 8 begins there and lies within the text"
+
+
+def test_validation_passes_over_texts_shorter_than_a_block() -> None:
+    made = parts(6)
+    short, row = text(8, length=9, start=6), text(7, length=30, start=6)
+    alone, both = (Validation(frozen(made), rows, BANNED).measure(*trained(made)) for rows in ([row], [short, row]))
+    assert alone.told == both.told
+
+
 # ------------------------------------------------------------------------------------------------------------- data
 
 

@@ -73,10 +73,12 @@ def test_an_unverified_stop_costs_its_steps_and_its_commit_and_was_not_measured(
     assert entry.stops[0].dial.steps == entry.stops[0].dial.block_size
 
 
-def test_the_dial_goes_from_the_base_model_s_own_law_to_an_unchecked_sketch() -> None:
-    first, last = SMOLLM2.stops[0], SMOLLM2.stops[-1]
-    assert (first.name, first.dial.rule, first.dial.threshold) == ("exact", "verified", 0.0)
-    assert (last.name, last.dial.rule != "verified") == ("sketch", True)
+def test_the_dial_goes_from_the_base_model_s_own_law_to_a_check_at_a_glance() -> None:
+    exact, balanced, sketch = SMOLLM2.stops
+    assert [stop.name for stop in SMOLLM2.stops] == ["exact", "balanced", "sketch"]
+    assert {stop.dial.rule for stop in SMOLLM2.stops} == {"verified"}
+    assert 0.0 == exact.dial.threshold < balanced.dial.threshold < sketch.dial.threshold < 1.0
+    assert [stop.dial.rounds for stop in SMOLLM2.stops] == [False, False, True]
 
 
 @every_entry

@@ -339,7 +339,7 @@ def test_a_stop_of_the_dial_writes_with_its_own_settings(tmp_path: Path, run: Ru
     with pytest.raises(InvalidSetting, match="--dial balanced"):
         run(settings(tmp_path, tokens=900, dial="exact"))
     with pytest.raises(InvalidSetting, match="choose a verified stop"):
-        run(settings(tmp_path / "other", dial="sketch"))
+        run(settings(tmp_path / "other", model="bd3lm-owt-block_size4", dial="sketch"))
     with pytest.raises(UnknownStop):
         run(settings(tmp_path / "another", dial="hurried"))
 

@@ -134,11 +134,12 @@ def test_a_job_that_is_left_leaves_the_engine_as_it_was(engine: Engine) -> None:
     assert text_of(list(engine.write(ask()))) == whole
 
 
-def test_what_rounder_weights_have_read_a_job_that_checks_reads_anew(
+def test_what_rounded_weights_have_read_a_job_that_checks_reads_anew(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact, lenient, relaxed = DIALS[1:4]
-    assert (exact.checks, lenient.checks, relaxed.checks) == (True, True, False)
+    assert [dial.rounds for dial in (exact, lenient, relaxed)] == [False, False, True]
+    assert replace(lenient, threshold=0.99).rounds
     twin = CountedLlama(engine._network._network)  # type: ignore[attr-defined]
     monkeypatch.setattr(engine._network, "relaxed", lambda: twin)
     taken_over = []

@@ -361,8 +361,8 @@ def measured(
 
 
 def test_the_command_prints_every_row_with_its_figures_and_intervals(measured: Callable[..., str]) -> None:
-    rows = json.loads(measured("--json", "--dial", "8,2,verified,threshold=0.1"))
-    names = [BASELINE_NAME, *(stop.name for stop in SMOLLM2.stops), "8,2,verified,threshold=0.1"]
+    rows = json.loads(measured("--json", "--dial", "8,2,verified,threshold=0.1", "--dial", "4,1,confidence"))
+    names = [BASELINE_NAME, *(stop.name for stop in SMOLLM2.stops), "8,2,verified,threshold=0.1", "4,1,confidence"]
     assert [row["name"] for row in rows] == names
     for row in rows:
         assert set(row) == {"name", "dial", "texts", "tokens", *FIGURES, *(f"{name}_interval" for name in FIGURES)}
@@ -372,13 +372,13 @@ def test_the_command_prints_every_row_with_its_figures_and_intervals(measured: C
             assert low <= row[name] <= high
         assert row["judge_nll_per_word"] is row["judge_nll_per_word_interval"] is None
     by_name = {row["name"]: row for row in rows}
-    base, exact, sketch = (by_name[name] for name in (BASELINE_NAME, "exact", "sketch"))
+    base, exact, unchecked = (by_name[name] for name in (BASELINE_NAME, "exact", "4,1,confidence"))
     assert (base["nfe_per_token"], base["tokens_per_cycle"], base["words_kept"]) == (1.0, 1.0, None)
     assert (base["to_block_size_1"], base["nll_difference"]) == (1.0, 0.0)
     assert exact["tokens_per_cycle"] >= 1.0
     assert exact["dial"] == spell(SMOLLM2.stop("exact").dial)
     assert 0.0 <= exact["words_kept"] <= 1.0
-    assert sketch["tokens_per_cycle"] is sketch["words_kept"] is None
+    assert unchecked["tokens_per_cycle"] is unchecked["words_kept"] is None
 
 
 def test_same_seed_same_texts(measured: Callable[..., str]) -> None:

@@ -131,7 +131,7 @@ class Validation:
         Blocks lie within the text, evenly spread; where it was written in cycles they are some of those.
         """
         last = len(text.tokens) - size
-        starts = torch.arange(text.start, last + 1)
+        starts = torch.arange(text.start, max(last + 1, text.start))
         if text.visited:
             starts = torch.tensor([place for place in text.visited if place <= last], dtype=torch.long)
         if len(starts) > blocks:
