@@ -23,6 +23,9 @@ CHAT_TOKENS = 24
 CONTEXT_WORDS = 120
 """How much of the section before is read, in words: more distracts a small model more than it helps."""
 
+LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three paragraphs"))
+"""How a length is told to the model: below so many words, in these."""
+
 LEAST_SO_FAR = 64
 """Of a section that is to be continued, at least this many tokens are read, or the brief is too long."""
 
@@ -190,9 +193,16 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
 def _task(document_title: str, section: Section, words: int, style: str) -> str:
     this = f'the section "{section.title.strip()}"' if section.title.strip() else "a section"
     of = f' of a document titled "{document_title.strip()}"' if document_title.strip() else ""
-    length = f"Write about {words} {'word' if words == 1 else 'words'}."
     keep_to = f"Keep to this style: {style}" if style else ""
-    return "\n".join(part for part in (f"Write {this}{of}.", section.brief.strip(), keep_to, length) if part)
+    return "\n".join(part for part in (f"Write {this}{of}.", section.brief.strip(), keep_to, _length(words)) if part)
+
+
+def _length(words: int) -> str:
+    """In paragraphs: a small model takes a number for something to write about. The words are counted by the engine."""
+    for below, length in LENGTHS:
+        if words < below:
+            return f"Write {length}."
+    return "Write several paragraphs."
 
 
 def _message(outline: str, ending: str, task: str) -> str:

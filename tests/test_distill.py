@@ -102,18 +102,19 @@ def test_assignments_follow_from_seed_and_number(lists: Lists) -> None:
     assert all("{" not in one.first(number).user for number in range(500))
 
 
+@pytest.mark.parametrize("words", [59, 60, 200, 260])
 @pytest.mark.parametrize("title", ["", "Two Sisters"])
 @pytest.mark.parametrize(("part", "brief"), [("", "A letter."), ("Ending", ""), ("Ending", "They meet again.")])
 @pytest.mark.parametrize("before", ["", "One. Two three. " * 60, "word " * 300, "A title\n\nThen it rained."])
-def test_a_section_is_asked_for_as_the_desk_does(title: str, part: str, brief: str, before: str) -> None:
+def test_a_section_is_asked_for_as_the_desk_does(title: str, part: str, brief: str, before: str, words: int) -> None:
     blocks = (Block(before, "writer"),) if before else ()
     sections = (
         Section(1, 1, "", "", 150, "draft", 0, blocks),
-        Section(2, 1, part, brief, 200, "draft", 0, ()),
+        Section(2, 1, part, brief, words, "draft", 0, ()),
     )
     document = Document(1, title, 0, sections, "", "")
     read = desk.read_for(document, sections[1], count=lambda text: len(text.split()), budget=8000)
-    task = section_task(title, part, brief, 200)
+    task = section_task(title, part, brief, words)
     assert read.user == (following(ending_of(before.strip()), task) if before else task)
     assert (read.system, desk.CONTEXT_WORDS) == (distill.SYSTEM, CONTEXT_WORDS)
 

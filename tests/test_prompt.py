@@ -58,7 +58,8 @@ def test_the_task_is_told_in_plain_words() -> None:
     read = reading(section(1, "Night", "Fog comes in.", words=200))
     assert read.system == SYSTEM
     assert read.user == (
-        'Write the section "Night" of a document titled "The Lighthouse".\nFog comes in.\nWrite about 200 words.'
+        'Write the section "Night" of a document titled "The Lighthouse".\n'
+        "Fog comes in.\nWrite two or three paragraphs."
     )
     assert (read.so_far, read.left_out) == ("", ())
 
@@ -66,18 +67,26 @@ def test_the_task_is_told_in_plain_words() -> None:
 @pytest.mark.parametrize(
     ("title", "brief", "document_title", "user"),
     [
-        ("Night", "", "", 'Write the section "Night".\nWrite about 150 words.'),
-        ("", "Fog.", "", "Write a section.\nFog.\nWrite about 150 words."),
-        (" ", "Fog.\n", " ", "Write a section.\nFog.\nWrite about 150 words."),
-        ("", "Fog.", "D", 'Write a section of a document titled "D".\nFog.\nWrite about 150 words.'),
+        ("Night", "", "", 'Write the section "Night".\nWrite two or three paragraphs.'),
+        ("", "Fog.", "", "Write a section.\nFog.\nWrite two or three paragraphs."),
+        (" ", "Fog.\n", " ", "Write a section.\nFog.\nWrite two or three paragraphs."),
+        ("", "Fog.", "D", 'Write a section of a document titled "D".\nFog.\nWrite two or three paragraphs.'),
     ],
 )
 def test_what_has_no_title_is_not_named(title: str, brief: str, document_title: str, user: str) -> None:
     assert reading(section(1, title, brief), title=document_title).user == user
 
 
-def test_another_length_than_the_target_can_be_asked_for() -> None:
-    assert "about 1 word." in reading(section(1, "Night"), words=1).user
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (1, "a few sentences"), (59, "a few sentences"), (60, "one paragraph"), (130, "two or three paragraphs"),
+        (259, "two or three paragraphs"), (260, "several paragraphs"), (5000, "several paragraphs"),
+    ],
+)  # fmt: skip
+def test_a_length_is_told_without_a_number_to_write_about(words: int, told: str) -> None:
+    """Another one than the target can be asked for."""
+    assert reading(section(1, "Night"), words=words).user.endswith(f"\nWrite {told}.")
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
@@ -153,7 +162,7 @@ def test_a_style_sheet_is_read_with_the_task() -> None:
     read = reading(section(1, "Night", "Fog."), title="D", style=" Dry, and never “suddenly”.\n")
     assert read.user == (
         'Write the section "Night" of a document titled "D".\nFog.\n'
-        "Keep to this style: Dry, and never “suddenly”.\nWrite about 150 words."
+        "Keep to this style: Dry, and never “suddenly”.\nWrite two or three paragraphs."
     )
     with pytest.raises(BriefTooLong, match="style sheet"):
         reading(section(1, "Night"), style="word " * 9000)

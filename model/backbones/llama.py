@@ -114,7 +114,7 @@ class Llama:
     # ------------------------------------------------------------------------------------------------ the protocol
 
     def relaxed(self) -> Llama:
-        """With clean weights in int8 where this machine has such products: KL .02 to .04 nats a token from the exact law."""
+        """With clean weights in int8 where this machine has such products: KL .02 to .04 nats a token from the law."""
         return self._relaxed
 
     def new_cache(self, batch: int) -> BlockCache:

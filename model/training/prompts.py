@@ -203,11 +203,16 @@ class Drawing:
         return wording.format(form=form.name, topic=topic, manner=draw.choice(self._lists.manners), **more)
 
 
+LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three paragraphs"))
+"""How the desk tells a length: below so many words, in these."""
+
+
 def section_task(title: str, part: str, brief: str, words: int, before: str = "") -> str:
     """How the desk asks for a section: `part` of the document `title`, after a section that ends with `before`."""
     this = f'the section "{part}"' if part else "a section"
     of = f' of a document titled "{title}"' if title else ""
-    task = "\n".join(line for line in (f"Write {this}{of}.", brief, f"Write about {words} words.") if line)
+    length = next((told for below, told in LENGTHS if words < below), "several paragraphs")
+    task = "\n".join(line for line in (f"Write {this}{of}.", brief, f"Write {length}.") if line)
     return following(before, task) if before else task
 
 
