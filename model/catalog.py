@@ -125,9 +125,9 @@ SMOLLM2 = Entry(
     tokens_per_word=1.2,
     memory_mb=1800,
     stops=(
-        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.81, 1.14),
-        Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.67, 1.33),
-        Stop("sketch", SKETCH, "Checked at a glance: quicker, and rougher.", 0.50, 2.00),
+        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.80, 1.12),
+        Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.66, 1.25),
+        Stop("sketch", SKETCH, "Checked at a glance: quicker, and rougher.", 0.65, 1.33),
     ),
     default_stop="exact",
 )

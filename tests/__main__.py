@@ -18,13 +18,18 @@ def need_browser(arguments: Sequence[str]) -> bool:
     """Whether these arguments for pytest let it come to the page's tests."""
     if any(argument.startswith("--ignore=tests/browser") for argument in arguments):
         return False
-    named = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
+    named = places(arguments)
     return not named or any("browser" in name or (ROOT / name).is_dir() for name in named)
+
+
+def places(arguments: Sequence[str]) -> list[str]:
+    """The files, folders and tests among arguments for pytest."""
+    return [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
 
 
 def side_by_side(arguments: Sequence[str]) -> list[str]:
     """Options with which the whole suite runs in two processes, a file in one of them; a part of it needs no second."""
-    return [] if arguments else ["-n", "2", "--dist", "loadfile"]
+    return [] if places(arguments) else ["-n", "2", "--dist", "loadfile"]
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
