@@ -364,7 +364,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.fixture
 def command(network: Llama, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distill, "open_base", lambda model: (network, tokenizer))
+    monkeypatch.setattr(distill, "open_writer", lambda model, adapted: (network, tokenizer))
 
 
 @pytest.mark.usefixtures("command")

@@ -132,6 +132,13 @@ def test_without_a_model_nothing_is_predicted_and_writing_is_refused(session: Se
     assert ask(session, "retry")["engine"]["state"] == "preparing"
 
 
+def test_what_the_model_would_read_is_answered_where_there_is_nothing_to_read(session: Session) -> None:
+    section = ask(session, "create_document", title="Tides")["document"]["sections"][0]
+    answer = ask(session, "context", section_id=section["id"])
+    assert set(answer) == {"refused"}
+    assert answer["refused"].endswith(".")
+
+
 def test_a_stale_save_carries_both_texts(session: Session) -> None:
     document = ask(session, "create_document", title="T")["document"]
     section = document["sections"][0]["id"]

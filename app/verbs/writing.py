@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from app.passages import KINDS, Kind
-from app.session import Session
+from app.session import Refused, Session
 from app.verbs.dial import asked_dial, read_dial
 from app.verbs.fields import BadRequest, Fields, Json
 from app.verbs.shapes import reading_json, state_json
@@ -75,7 +75,11 @@ def _predict(session: Session, given: Fields) -> Json:
 
 
 def _context(session: Session, given: Fields) -> Json:
-    reading, room = session.context(given.integer("section_id"))
+    """That there is nothing to read yet answers the question, too: nothing was refused that the writer had asked for."""
+    try:
+        reading, room = session.context(given.integer("section_id"))
+    except Refused as why:
+        return {"refused": str(why)}
     return reading_json(reading, room)
 
 
