@@ -173,8 +173,8 @@ def test_a_batch_is_written_as_one_by_one(config: DiTConfig, rule: Rule) -> None
 
 @pytest.mark.parametrize("rule", RULES)
 def test_with_the_cache_the_text_is_that_of_the_plain_twin(rule: Rule) -> None:
-    """As long as the window is not full. One text of eight may differ: where two slots are equally sure but for the last
-    bits of a sum, the CPU decides which one comes first."""
+    """As long as the window is not full. One text of eight may differ: where two slots are equally sure but for the
+    last bits of a sum, the CPU decides which one comes first."""
     recipe, network = Recipe(rule, steps=2), random_network(CONFIG)
     cached, plain = (
         [finish(write(engine, [[BOS, 3]], recipe, SeededDraws([seed]), length=16)) for seed in range(8)]

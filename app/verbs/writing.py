@@ -75,7 +75,7 @@ def _predict(session: Session, given: Fields) -> Json:
 
 
 def _context(session: Session, given: Fields) -> Json:
-    """That there is nothing to read yet answers the question, too: nothing was refused that the writer had asked for."""
+    """That there is nothing to read yet answers the question, too: the writer had asked for nothing."""
     try:
         reading, room = session.context(given.integer("section_id"))
     except Refused as why:
