@@ -6,7 +6,6 @@ job has read: the next one reads on from where both begin to differ. Knows nothi
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ from model.filling import Filling
 from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
 from model.kept_speed import Speed, known_or
 from model.passage import lay_out
-from model.sampler import BlockSampler, Draws, Pictures, Step
+from model.sampler import BlockSampler, Draws, Pictures, Step, block_seed
 from model.speed import measure
 from model.tokenizer import TextStream, TextTokenizer, UnusableTokenizer
 from model.weights import WeightsUnavailable, locate
@@ -337,8 +336,3 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
     """With how many tokens both begin."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-
-
-def block_seed(seed: int, block: int) -> int:
-    """The seed of one block of a job."""
-    return random.Random(f"{seed}/{block}").getrandbits(63)

@@ -10,6 +10,7 @@ left, the kept ones and one more from the verifier take their slots, the rest ar
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,11 @@ class Draws:
     def uniform(self, *shape: int) -> Tensor:
         """[B, *shape] in [0, 1)."""
         return torch.stack([torch.rand(shape, generator=stream, dtype=torch.float64) for stream in self._streams])
+
+
+def block_seed(seed: int, block: int) -> int:
+    """The seed of one block of a text."""
+    return random.Random(f"{seed}/{block}").getrandbits(63)
 
 
 @dataclass(frozen=True, slots=True)

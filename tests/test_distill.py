@@ -8,7 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -226,7 +226,7 @@ def test_the_block_sampler_writes_the_same_greedy_texts_and_tells_its_cycles() -
     network = parts(seed=11).fast()  # with an adapter: proposals are refused here and there
     exact = replace(EXACT, temperature=0.0, repeat_penalty=0.0)
     alone = written(network, WANTED, Law(0.0, 1.0))
-    found = [one for some in write_in_cycles(network, WANTED, exact) for one in some]
+    found = list(write_in_cycles(network, WANTED, exact))
     assert [(one.tokens, one.ended) for one in found] == [(one.tokens, one.ended) for one in alone]
     gaps = [set(map(int.__sub__, one.starts[1:], one.starts[:-1])) for one in found]
     assert all(one.starts[0] == 0 and one.starts[-1] < len(one.tokens) for one in found)
@@ -343,6 +343,15 @@ def test_a_stop_of_the_dial_writes_with_its_own_settings(tmp_path: Path, run: Ru
         run(settings(tmp_path / "other", model="bd3lm-owt-block_size4", dial="sketch"))
     with pytest.raises(UnknownStop):
         run(settings(tmp_path / "another", dial="hurried"))
+
+
+def test_rows_of_former_days_were_written_without_a_dial(tmp_path: Path, whole: dict[int, Row]) -> None:
+    row = next(iter(whole.values()))
+    old = {name: value for name, value in asdict(row).items() if name not in ("dial", "starts")}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(old) + "\n", encoding="utf-8")
+    assert list(read_rows(path)) == [row]
+    assert (row.dial, row.starts) == ("", [])
 
 
 def test_texts_drawn_in_another_way_are_not_mixed(tmp_path: Path, run: Run) -> None:

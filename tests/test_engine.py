@@ -28,8 +28,8 @@ from model.contract import (
     Request,
     count_words,
 )
-from model.engine import Engine, ModelUnavailable, block_seed
-from model.sampler import BlockSampler, Draws, Pictures
+from model.engine import Engine, ModelUnavailable
+from model.sampler import BlockSampler, Draws, Pictures, block_seed
 from model.tokenizer import ChatTokenizer, TextStream, byte_level_bpe
 from model.weights import obtain
 from tests import tiny

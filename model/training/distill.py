@@ -22,7 +22,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from model.backbones.fit import WrongWeights
 from model.backbones.load import fastest_precision, load_llama, open_model
 from model.catalog import CATALOG, UnknownModel, UnknownStop, find
-from model.contract import Preparing
+from model.contract import Dial, Preparing
 from model.denoiser import Denoiser
 from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
 from model.training.command import exit_code
@@ -164,16 +164,23 @@ class Distillation:
         return self._tokenizer.prompt(SYSTEM, assignment.user) + self._tokenizer.encode(assignment.so_far)
 
     def _write(self, batch: Sequence[tuple[Assignment, list[int]]]) -> None:
-        law = Law(self._settings.temperature, self._settings.nucleus)
         wanted = [Wanted(prompt, assignment.limit, assignment.seed, assignment.least) for assignment, prompt in batch]
-        job = write(self._network, wanted, law)
-        if self._dial is not None:
-            job = write_in_cycles(self._network, wanted, self._dial)
-        for finished in job:
-            for written in finished:
-                self._bar.update(len(written.tokens))
-                self._file.append(self._row(*batch[written.index], written))
+        job = self._side_by_side(wanted) if self._dial is None else self._in_cycles(wanted, self._dial)
+        for written in job:
+            self._file.append(self._row(*batch[written.index], written))
         self._bar.told()
+
+    def _side_by_side(self, wanted: Sequence[Wanted]) -> Iterator[Written]:
+        law, going = Law(self._settings.temperature, self._settings.nucleus), len(wanted)
+        for finished in write(self._network, wanted, law):
+            self._bar.update(going)
+            going -= len(finished)
+            yield from finished
+
+    def _in_cycles(self, wanted: Sequence[Wanted], dial: Dial) -> Iterator[Written]:
+        for written in write_in_cycles(self._network, wanted, dial):
+            self._bar.update(len(written.tokens))
+            yield written
 
     def _row(self, assignment: Assignment, prompt: list[int], written: Written) -> Row:
         text = written.tokens[:-1] if written.ended else written.tokens

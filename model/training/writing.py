@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.contract import Dial
 from model.denoiser import Denoiser
-from model.sampler import BlockSampler, Draws, Pictures
+from model.sampler import BlockSampler, Draws, Pictures, block_seed
 from model.unmasking import candidates
 
 CHUNK = 32
@@ -70,7 +70,7 @@ class _Text:
     """A text that is being written. All its random numbers are drawn when it begins, from its own stream."""
 
     def __init__(self, index: int, wanted: Wanted) -> None:
-        self.index, self.prompt, self.limit, self.least = index, wanted.prompt, wanted.limit, wanted.least
+        self.index, self.limit, self.least = index, wanted.limit, wanted.least
         self.tokens: list[int] = []
         self.finished = False
         stream = torch.Generator().manual_seed(wanted.seed)
@@ -125,11 +125,11 @@ def write(network: Denoiser, wanted: Sequence[Wanted], law: Law) -> Iterator[tup
         ahead = network.commit(tokens[:, None], cache)
 
 
-def write_in_cycles(network: Denoiser, wanted: Sequence[Wanted], dial: Dial) -> Iterator[tuple[Written, ...]]:
+def write_in_cycles(network: Denoiser, wanted: Sequence[Wanted], dial: Dial) -> Iterator[Written]:
     """Writes the texts with the block sampler, one after the other, as rows in lockstep would share their cycles.
 
-    dial: of the rule "verified". Yields after every block the text that it finished, or none. Call it under
-    torch.inference_mode(). Raises ContextFull where a prompt and its text do not fit.
+    dial: of the rule "verified". Call it under torch.inference_mode(). Raises ContextFull where a prompt and its text
+    do not fit.
     """
     for index, one in enumerate(wanted):
         text, number = _Text(index, one), 0
@@ -140,19 +140,15 @@ def write_in_cycles(network: Denoiser, wanted: Sequence[Wanted], dial: Dial) -> 
             written = len(text.tokens)
             sampler.may_end = written >= one.least
             size = min(dial.block_size, (one.limit if sampler.may_end else one.least) - written)
-            block = Pictures(sampler.block(size, Draws([one.seed + number]))).finish()
+            block = Pictures(sampler.block(size, Draws([block_seed(one.seed, number)]))).finish()
             number += 1
             for token in block.tokens[0].tolist():
                 text.add(token, network.facts.end)
                 if text.finished:
                     break
-            yield (_in_cycles(text, sampler, network.facts.end),) if text.finished else ()
-
-
-def _in_cycles(text: _Text, sampler: BlockSampler, end: int) -> Written:
-    places = (start - len(text.prompt) for start in sampler.starts)
-    starts = tuple(place for place in places if place < len(text.tokens))
-    return Written(text.index, tuple(text.tokens), text.tokens[-1] == end, starts)
+        places = (start - len(one.prompt) for start in sampler.starts)
+        starts = tuple(place for place in places if place < len(text.tokens))
+        yield Written(index, tuple(text.tokens), text.tokens[-1] == network.facts.end, starts)
 
 
 def draw(logits: Tensor, uniforms: Tensor, law: Law) -> Tensor:
