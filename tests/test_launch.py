@@ -110,7 +110,7 @@ def wait_until_closed(address: str) -> None:
     while True:
         try:
             socket.create_connection((host, int(port)), timeout=LIMIT_SECONDS).close()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):  # reset: it was closing just as we knocked
             return
 
 
