@@ -116,6 +116,11 @@ export class Keeper {
     }
   }
 
+  /** The server's facts of the section; what the writer has changed since is newer. */
+  #tell(section) {
+    this.#hooks.changed({ ...section, ...this.#fields });
+  }
+
   async #sendText(leaving) {
     const text = this.#hooks.text();
     const { revision, seen } = this;
@@ -130,7 +135,7 @@ export class Keeper {
       this.revision = answer.section.revision;
       this.seen = answer.seen;
       this.#there = answer.section.blocks;
-      this.#hooks.changed(answer.section);
+      this.#tell(answer.section);
     } catch (error) {
       this.#typed = true;
       if (!(error instanceof Refusal && error.kind === "StaleRevision")) throw error;
@@ -146,7 +151,7 @@ export class Keeper {
       const { section } = await ask("change_section", { section_id: this.id, revision, ...fields }, { leaving });
       this.#shifts.set(revision, 0);
       this.revision = section.revision;
-      this.#hooks.changed(section);
+      this.#tell(section);
     } catch (error) {
       if (error instanceof Refusal && error.status === 400) {
         this.#hooks.saved("refused", error.message); // a value that is not possible; the field shows it, nothing is lost
@@ -225,7 +230,7 @@ export class Keeper {
     }
     this.seen = answer.seen;
     this.#hooks.step(answer);
-    this.#hooks.changed(answer.section);
+    this.#tell(answer.section);
     return answer;
   }
 
@@ -281,7 +286,7 @@ export class Keeper {
       this.seen = section.blocks;
       this.#shifts.clear();
       this.#hooks.adopt(section);
-      this.#hooks.changed(section);
+      this.#tell(section);
     } else if (section.revision === this.revision) {
       if (section.blocks > this.seen) {
         this.seen = section.blocks;

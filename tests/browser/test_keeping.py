@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Desk, OpenTab, Watch, text_of
 
@@ -19,6 +19,24 @@ def test_what_is_typed_is_saved_without_being_asked(desk: Desk, written: Page) -
     type_text(written, "First line.\n\nSecond “line”, with émigrés, 漢字 and 👩‍🚀.")
     expect(written.locator("#saved")).to_have_text("Saved")
     assert text_of(written) == desk.text() == "First line.\n\nSecond “line”, with émigrés, 漢字 and 👩‍🚀."
+
+
+def test_a_status_chosen_while_words_are_being_saved_is_not_taken_back_by_the_answer(written: Page) -> None:
+    held: list[Route] = []
+    written.route("**/desk/verb/save_text", lambda route: held.append(route))
+    written.route("**/desk/verb/change_section", lambda route: held.append(route))
+    with written.expect_request("**/desk/verb/save_text"):
+        type_text(written, "Dark water.")
+    status = written.get_by_label("Status", exact=True)
+    status.select_option("done")
+    written.locator("#text").click()
+    with written.expect_request("**/desk/verb/change_section"):  # goes out after the answer to the words was taken in
+        held.pop(0).continue_()
+    expect(status).to_have_value("done")
+    written.keyboard.press("Control+k")
+    written.keyboard.type("marsecpla")
+    expect(written.get_by_role("listbox").get_by_role("option").first).to_contain_text("Mark the section as planned")
+    held.pop(0).continue_()
 
 
 def test_a_tab_closed_right_after_a_key_has_saved_it(desk: Desk, written: Page, open_tab: OpenTab) -> None:
