@@ -62,6 +62,18 @@ class Try:
     offers: tuple[tuple[float, ...], ...] = ()
     ends: tuple[float, ...] = ()
 
+    def beginning(self, tokens: int) -> Try:
+        """Its first tokens; fewer than all of them have not ended."""
+        ended = self.ended and tokens >= len(self.pieces)
+        return Try(
+            self.pieces[:tokens],
+            self.words[:tokens],
+            ended,
+            self.nll[:tokens],
+            self.offers[:tokens],
+            self.ends[:tokens],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

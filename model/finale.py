@@ -43,6 +43,10 @@ ENDING_TOKENS = 28
 ROUNDS = 3
 """Rounds of tries before the best end of them all is taken, good or not."""
 
+AGAIN_WORDS = 8
+"""So many words before the wanted length the second round leaves the tries of the first one, the third round twice as
+many, where tokens can be taken back one by one: so a round more costs less, and takes a section less by surprise."""
+
 LIVELIER = 0.3
 """Rise of the temperature from round to round: the same text would be found no better."""
 
@@ -80,6 +84,17 @@ class _Round:
         self.confidence = torch.zeros(len(seeds), 0, device=device)
         self.tries = [Try() for _ in seeds]
         self.cuts: list[Cut] = []
+
+    def shared(self, words: int) -> int:
+        """How many tokens of every try leave it at no more than so many words."""
+        return min(sum(count <= words for count in one.words) for one in self.tries)
+
+    def branch(self, tokens: int, seeds: Sequence[int]) -> _Round:
+        """Another round, whose tries begin as those of this one do."""
+        branch = _Round(seeds, self._before, self._written, self.tokens.device)
+        branch.tokens, branch.confidence = self.tokens[:, :tokens], self.confidence[:, :tokens]
+        branch.tries = [one.beginning(tokens) for one in self.tries]
+        return branch
 
     def add(
         self, block: Block, confidence: Tensor, tokenizer: TextTokenizer, target: Target, closers: Sequence[str]
@@ -146,27 +161,36 @@ class Finale:
         room = min(room, 2 * max(1, self._target.most - written) + ENDING_TOKENS)
         slack = self._target.most - self._target.wanted
         rows = tries_side_by_side(self._sampler.denoiser.facts, self._sampler.cache.decided, slack)
-        rounds: list[_Round] = []
-        for number in range(ROUNDS):
-            seeds = [random.Random(f"{self._name}/{number}/{row}").getrandbits(63) for row in range(rows)]
-            rounds.append(_Round(seeds, before, written, self._device))
-            yield from self._write(rounds[-1], number, room)
-            best = best_cut(rounds[-1].cuts, self._target)
-            if best and best.is_good:
-                break
+        twin = self._twin(rows)
+        rounds = [_Round(self._seeds(0, rows), before, written, self._device)]
+        yield from self._write(rounds[0], twin, room)
+        while len(rounds) < ROUNDS and not self._found(rounds[-1]):
+            kept = 0
+            if twin.denoiser.facts.causal:
+                kept = rounds[0].shared(self._target.wanted - AGAIN_WORDS * len(rounds))
+                twin.back_to(self._sampler.cache.decided + kept)
+            else:
+                twin = self._twin(rows)
+            twin.dial = ending_dial(self._sampler.dial, twin.denoiser.facts, len(rounds))
+            rounds.append(rounds[0].branch(kept, self._seeds(len(rounds), rows)))
+            yield from self._write(rounds[-1], twin, room)
         self.end = self._best_of(rounds)
 
-    def _write(self, attempt: _Round, number: int, room: int) -> Iterator[Picture]:
-        """Writes block after block of every try until going on could hardly bring a better cut."""
-        rows = len(attempt.seeds)
-        facts = self._sampler.denoiser.facts
-        dial = ending_dial(self._sampler.dial, facts, number)
+    def _seeds(self, number: int, rows: int) -> list[int]:
+        return [random.Random(f"{self._name}/{number}/{row}").getrandbits(63) for row in range(rows)]
+
+    def _twin(self, rows: int) -> BlockSampler:
+        """Goes on from the end of the text, in so many rows."""
+        dial = ending_dial(self._sampler.dial, self._sampler.denoiser.facts)
         twin = self._sampler.fork(torch.zeros(rows, dtype=torch.long, device=self._device), dial)
         twin.may_end = False
-        if facts.causal:
-            watched = [*self._closers.values(), self._tokenizer.end]
-            twin.watched = torch.tensor(watched, device=self._device)
-        draws, before = Draws(attempt.seeds), self.nfe
+        if twin.denoiser.facts.causal:
+            twin.watched = torch.tensor([*self._closers.values(), self._tokenizer.end], device=self._device)
+        return twin
+
+    def _write(self, attempt: _Round, twin: BlockSampler, room: int) -> Iterator[Picture]:
+        """Writes block after block of every try until going on could hardly bring a better cut."""
+        draws, before = Draws(attempt.seeds), self.nfe - twin.nfe
         while (left := room - attempt.tokens.shape[1]) > 0 and not self._enough(attempt):
             pictures = Pictures(twin.block(min(twin.dial.block_size, left), draws))
             step = None
@@ -181,7 +205,11 @@ class Finale:
             confidence = (-block.nll).exp() if step is None else step.confidence[:, : block.tokens.shape[1]]
             attempt.add(block, confidence, self._tokenizer, self._target, tuple(self._closers))
             # where the weights tell what an end would cost it need not be drawn
-            twin.may_end = not facts.causal and min(attempt.words(), default=0) >= self._target.least
+            twin.may_end = not twin.denoiser.facts.causal and min(attempt.words(), default=0) >= self._target.least
+
+    def _found(self, attempt: _Round) -> bool:
+        best = best_cut(attempt.cuts, self._target)
+        return best is not None and best.is_good
 
     def _enough(self, attempt: _Round) -> bool:
         if not attempt.tokens.shape[1]:

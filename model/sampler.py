@@ -173,6 +173,18 @@ class BlockSampler:
         twin._ahead = None if self._ahead is None else self._ahead[rows]
         return twin
 
+    def back_to(self, position: int) -> None:
+        """Forgets what was decided from `position` on; the token before it is read again.
+
+        Under "verified" and where the weights read clean text causally: elsewhere no block can be left half.
+        """
+        if not self._verifies:
+            raise ValueError("Only text that is verified can be taken back token by token.")
+        last = self.cache.tokens[:, position - 1].clone()
+        self.cache.cut(position - 1)
+        self.cache.decide(last)
+        self._ahead = None
+
     def block(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
         """Writes the next `size` tokens of every row, or as many as the network has room for in its block.
 

@@ -1,8 +1,9 @@
 """`python -m model.evaluation.length`: how exactly a wanted length is met, and what the ending costs.
 
 The default model writes sections of 50 to 600 words, most of them short, since those are the harder ones; each answers
-another held-out request, at the stops of the dial in turns. Prints a line for each, then the share of those that
-are within ±3% of the wanted words (never less than one word) and end on a whole sentence, with a 95% interval.
+another held-out request, asked for as the desk does, at the stops of the dial in turns. Prints a line for each, then
+the share of those that are within ±3% of the wanted words (never less than one word) and end on a whole sentence, with
+a 95% interval.
 """
 
 from __future__ import annotations
@@ -22,11 +23,9 @@ from model.evaluation.generation import HELD_OUT, NotPossible, read_requests, te
 from model.evaluation.options import add_options, positive
 from model.evaluation.writing import SYSTEM, default_cache, say
 from model.sentences import closes_sentence
+from model.training.prompts import section_task
 
 SHORTEST, LONGEST = 50, 600
-
-TASK = "Write a section.\n{request}\nWrite about {words} words."
-"""As the desk asks for a section without a title."""
 
 Z = 1.96
 """The normal law stays within so many standard deviations with chance 95%."""
@@ -91,7 +90,7 @@ def wishes(count: int, stops: Sequence[str], requests: Sequence[str], seed: int)
 
 def write(engine: Engine, entry: Entry, wish: Wish) -> Section:
     """Has one section written. Raises NotPossible where the engine cannot."""
-    task = TASK.format(request=wish.request, words=wish.words)
+    task = section_task("", "", wish.request, wish.words)
     request = Request("length", SYSTEM, task, "", entry.stop(wish.stop).dial, wish.seed, wish.words)
     text, ending_nfe, last = "", 0, None
     before_it = began = time.perf_counter()
