@@ -39,7 +39,7 @@ from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
 from model.kept_speed import Speed, known_or
 from model.passage import lay_out
 from model.sampler import BlockSampler, Draws, Pictures, Step, block_seed
-from model.speed import measure
+from model.speed import measure, warm_up
 from model.tokenizer import TextStream, TextTokenizer, UnusableTokenizer
 from model.weights import WeightsUnavailable, locate
 
@@ -95,6 +95,8 @@ class Engine:
             raise ModelUnavailable(str(error)) from error
         except WrongWeights as error:
             raise ModelUnavailable(f"The model cannot be loaded. {error}") from error
+
+        warm_up(network, tokenizer, entry)
 
         def measured() -> Speed:
             report(Preparing("measure", "The speed of this machine is being measured."))

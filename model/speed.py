@@ -27,15 +27,36 @@ REPEATS = 5
 FORWARDS = 32
 """Network forwards that are timed at each stop."""
 
+WARM = 4
+"""Tokens after which the plans for a stop are made."""
+
 PATIENCE = 2.0
 """Seconds after which a network whose every forward reads the whole window has been timed long enough."""
 
 
+def warm_up(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> None:
+    """The first products of a shape and the first runs of a script are slow, since plans are made: at the start rather
+    than in the first section, which would take half as long again. Nothing where every forward reads the whole window.
+    """
+    if denoiser.facts.rereads:
+        return
+    prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT)])
+    with torch.inference_mode():
+        reader = _read(denoiser, entry, prompt)
+        for stop in entry.stops:
+            one = reader.fork(torch.zeros(1, dtype=torch.long), stop.dial)
+            ending = ending_dial(stop.dial, denoiser.facts)
+            rows = tries_side_by_side(denoiser.facts)
+            for sampler in (one, one.fork(torch.zeros(rows, dtype=torch.long), ending)):
+                size = min(WARM, sampler.dial.block_size)
+                for _ in range(WARM // size):
+                    Pictures(sampler.block(size, Draws(range(sampler.cache.batch)))).finish()
+
+
 def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> Speed:
-    """The cost of every named stop, and of reading."""
+    """The cost of every named stop, and of reading; of a network that is warm."""
     prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT * REPEATS)])
     with torch.inference_mode():
-        _read(denoiser, entry, prompt)  # the first products of a shape are slower: plans are made
         began = time.perf_counter()
         reader = _read(denoiser, entry, prompt)
         prefill = prompt.shape[1] / (time.perf_counter() - began)
