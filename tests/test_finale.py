@@ -20,7 +20,17 @@ from model.contract import Dial, count_words
 from model.denoiser import Denoiser, Facts
 from model.ending import Target, best_cut
 from model.engine import Engine
-from model.finale import LONG_TEXT, ROUNDS, WIDE, Finale, _Round, closing_tokens, ending_dial, tries_side_by_side
+from model.finale import (
+    AGAIN_WORDS,
+    LONG_TEXT,
+    ROUNDS,
+    WIDE,
+    Finale,
+    _Round,
+    closing_tokens,
+    ending_dial,
+    tries_side_by_side,
+)
 from model.sampler import BlockSampler
 from model.sentences import CLOSERS, closes_sentence
 from model.tokenizer import TextTokenizer
@@ -143,6 +153,17 @@ def test_a_further_round_is_written_only_where_no_good_end_was_found(writer: Wri
         good = [(best := best_cut(attempt.cuts, target)) is not None and best.is_good for attempt in rounds]
         assert not any(good[:-1])
         assert good[-1] or len(rounds) == ROUNDS
+
+
+def test_a_later_round_leaves_the_first_one_s_tries_where_tokens_can_be_taken_back(writer: Writer) -> None:
+    several = [rounds for seed in range(6) if len(rounds := writer.end(around(17, 0), seed).rounds) > 1]
+    assert several, "no seed needed a second round"
+    for rounds in several:
+        for number, later in enumerate(rounds[1:], 1):
+            kept = rounds[0].shared(17 - AGAIN_WORDS * number) if writer.network.facts.causal else 0
+            assert later.tokens[:, :kept].equal(rounds[0].tokens[:, :kept])
+            assert not later.tokens[:, kept:].equal(rounds[0].tokens[:, kept : later.tokens.shape[1]])
+            assert kept or number > 1 or not writer.network.facts.causal
 
 
 def test_the_text_that_is_there_stays_as_it_was_and_the_same_seed_ends_it_alike(writer: Writer) -> None:

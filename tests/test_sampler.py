@@ -509,6 +509,22 @@ def test_a_fork_may_go_on_with_another_dial(tiny: Parts, network: Llama, reader:
 # ---------------------------------------------------------------------------------------------- reading, and edges
 
 
+@pytest.mark.parametrize("back", [0, 1, 5])
+def test_text_that_was_taken_back_is_as_if_it_had_never_been(network: Llama, back: int) -> None:
+    dial = Dial(8, 1, "verified")
+    begun = start(network, dial, [3, 4, 5, 6, 7])
+    _, block = run(begun, Draws([1]))
+    begun.back_to(5 + back)
+    fresh = start(network, dial, [3, 4, 5, 6, 7, *block.tokens[0, :back].tolist()])
+    assert write(begun, Draws([2]), 2) == write(fresh, Draws([2]), 2)
+
+
+def test_an_unverified_text_cannot_be_taken_back_token_by_token(network: Llama) -> None:
+    begun = start(network, Dial(8, 1, "confidence"), [3, 4, 5])
+    with pytest.raises(ValueError, match="verified"):
+        begun.back_to(2)
+
+
 def test_a_prompt_is_read_in_chunks_and_none_of_it_is_lost(network: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler, "CHUNK", 4)
     begun = BlockSampler(network, DIALS["exact"])
