@@ -191,10 +191,12 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
 
 
 def _task(document_title: str, section: Section, words: int, style: str) -> str:
-    this = f'the section "{section.title.strip()}"' if section.title.strip() else "a section"
-    of = f' of a document titled "{document_title.strip()}"' if document_title.strip() else ""
+    """Without the words section, document and title: a small model that reads them writes about a section."""
+    title, document = section.title.strip(), document_title.strip()
+    text = f'a text called "{document}"' if document else "a text"
+    this = f'about "{title}" for {text}' if title and document else f'about "{title}"' if title else text
     keep_to = f"Keep to this style: {style}" if style else ""
-    return "\n".join(part for part in (f"Write {this}{of}.", section.brief.strip(), keep_to, _length(words)) if part)
+    return "\n".join(part for part in (f"Write {this}.", section.brief.strip(), keep_to, _length(words)) if part)
 
 
 def _length(words: int) -> str:
@@ -206,8 +208,8 @@ def _length(words: int) -> str:
 
 
 def _message(outline: str, ending: str, task: str) -> str:
-    earlier = f"These sections come first:\n\n{outline}" if outline else ""
-    before = f"The section before this one ends like this:\n\n{ending}" if ending else ""
+    earlier = f"This comes first:\n\n{outline}" if outline else ""
+    before = f"This was written before:\n\n{ending}" if ending else ""
     return "\n\n".join(part for part in (earlier, before, task) if part)
 
 

@@ -58,8 +58,7 @@ def test_the_task_is_told_in_plain_words() -> None:
     read = reading(section(1, "Night", "Fog comes in.", words=200))
     assert read.system == SYSTEM
     assert read.user == (
-        'Write the section "Night" of a document titled "The Lighthouse".\n'
-        "Fog comes in.\nWrite two or three paragraphs."
+        'Write about "Night" for a text called "The Lighthouse".\nFog comes in.\nWrite two or three paragraphs.'
     )
     assert (read.so_far, read.left_out) == ("", ())
 
@@ -67,10 +66,10 @@ def test_the_task_is_told_in_plain_words() -> None:
 @pytest.mark.parametrize(
     ("title", "brief", "document_title", "user"),
     [
-        ("Night", "", "", 'Write the section "Night".\nWrite two or three paragraphs.'),
-        ("", "Fog.", "", "Write a section.\nFog.\nWrite two or three paragraphs."),
-        (" ", "Fog.\n", " ", "Write a section.\nFog.\nWrite two or three paragraphs."),
-        ("", "Fog.", "D", 'Write a section of a document titled "D".\nFog.\nWrite two or three paragraphs.'),
+        ("Night", "", "", 'Write about "Night".\nWrite two or three paragraphs.'),
+        ("", "Fog.", "", "Write a text.\nFog.\nWrite two or three paragraphs."),
+        (" ", "Fog.\n", " ", "Write a text.\nFog.\nWrite two or three paragraphs."),
+        ("", "Fog.", "D", 'Write a text called "D".\nFog.\nWrite two or three paragraphs.'),
     ],
 )
 def test_what_has_no_title_is_not_named(title: str, brief: str, document_title: str, user: str) -> None:
@@ -124,13 +123,13 @@ def test_titles_briefs_and_texts_pass_through_as_they_are(text: str) -> None:
 def test_the_end_of_the_section_before_is_read_and_the_rest_is_told() -> None:
     read = reading(section(1, "Day", text="Long ago."), section(2, "Dusk", text=STORY), section(3, "Night"))
     head, _, task = read.user.rpartition("\n\n")
-    outline, _, before = head.partition("\n\nThe section before this one ends like this:\n\n")
+    outline, _, before = head.partition("\n\nThis was written before:\n\n")
     ending = before
-    assert outline == "These sections come first:\n\n- Day: Long ago."
+    assert outline == "This comes first:\n\n- Day: Long ago."
     assert STORY.endswith(ending)
     assert ending.startswith("This is sentence")
     assert CONTEXT_WORDS - 5 < count_words(ending) <= CONTEXT_WORDS
-    assert task.startswith('Write the section "Night"')
+    assert task.startswith('Write about "Night"')
     assert read.left_out == ("Of “Dusk” only the end is read.", "Of what stands before “Dusk” only an outline is read.")
 
 
@@ -161,7 +160,7 @@ def test_a_long_first_sentence_is_cut_in_the_outline() -> None:
 def test_a_style_sheet_is_read_with_the_task() -> None:
     read = reading(section(1, "Night", "Fog."), title="D", style=" Dry, and never “suddenly”.\n")
     assert read.user == (
-        'Write the section "Night" of a document titled "D".\nFog.\n'
+        'Write about "Night" for a text called "D".\nFog.\n'
         "Keep to this style: Dry, and never “suddenly”.\nWrite two or three paragraphs."
     )
     with pytest.raises(BriefTooLong, match="style sheet"):
@@ -185,7 +184,7 @@ def test_what_is_read_is_shown_by_where_it_comes_from() -> None:
 
 def test_a_short_section_before_is_read_whole_and_nothing_needs_to_be_told() -> None:
     read = reading(section(1, "Dusk", text="The sun went down.\n\nIt was cold.\n"), section(2, "Night"))
-    assert "ends like this:\n\nThe sun went down.\n\nIt was cold.\n\nWrite the section" in read.user
+    assert "This was written before:\n\nThe sun went down.\n\nIt was cold.\n\nWrite about" in read.user
     assert read.left_out == ()
 
 

@@ -209,16 +209,16 @@ LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three 
 
 def section_task(title: str, part: str, brief: str, words: int, before: str = "") -> str:
     """How the desk asks for a section: `part` of the document `title`, after a section that ends with `before`."""
-    this = f'the section "{part}"' if part else "a section"
-    of = f' of a document titled "{title}"' if title else ""
+    text = f'a text called "{title}"' if title else "a text"
+    this = f'about "{part}" for {text}' if part and title else f'about "{part}"' if part else text
     length = next((told for below, told in LENGTHS if words < below), "several paragraphs")
-    task = "\n".join(line for line in (f"Write {this}{of}.", brief, f"Write {length}.") if line)
+    task = "\n".join(line for line in (f"Write {this}.", brief, f"Write {length}.") if line)
     return following(before, task) if before else task
 
 
 def following(before: str, task: str) -> str:
     """A task for which the model reads the end of the section before."""
-    return f"The section before this one ends like this:\n\n{before}\n\n{task}"
+    return f"This was written before:\n\n{before}\n\n{task}"
 
 
 def limit_for(words: int) -> int:
