@@ -1,5 +1,6 @@
 // The documents, the title of the open one, and the way to a place in it.
 
+import { typeAhead } from "./ahead.js";
 import { Away, Refusal, ask } from "./api.js";
 import { attempt, inquire, sayRefusal } from "./asking.js";
 import { command, commandSource } from "./commands.js";
@@ -97,14 +98,15 @@ export function focusCurrent(list) {
 
 // --------------------------------------------------------------------------------------------------------- documents
 
-async function newDocument() {
-  const answer = await attempt("create_document", { title: "" });
-  if (!answer) return;
-  await refreshDocuments();
-  await go(answer.document.id);
-  closeDrawer();
-  $("document-title").focus();
-}
+const newDocument = () =>
+  typeAhead(async () => {
+    const answer = await attempt("create_document", { title: "" });
+    if (!answer) return null;
+    await refreshDocuments();
+    await go(answer.document.id);
+    closeDrawer();
+    return $("document-title");
+  });
 
 async function removeDocument() {
   const { id } = desk.outline;

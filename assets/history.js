@@ -149,13 +149,20 @@ async function compare(button, place, versionId) {
 
 // ----------------------------------------------------------------------------------------------------------- snapshots
 
+// One for all drawings: what is typed in it stays when the tab is drawn anew.
+const nameField = el("input", { type: "text", class: "find-field", maxLength: 200, placeholder: "Name of a snapshot", "aria-label": "Name of a snapshot", "data-focus": "snapshot-name" });
+nameField.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && takeNamed());
+
+function takeNamed() {
+  const name = nameField.value;
+  nameField.value = "";
+  return takeSnapshot(name);
+}
+
 function snapshotList(snapshots) {
-  const name = el("input", { type: "text", class: "find-field", maxLength: 200, placeholder: "Name of a snapshot", "aria-label": "Name of a snapshot", "data-focus": "snapshot-name" });
-  const take = () => takeSnapshot(name.value);
-  name.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && take());
   return [
     el("h2", {}, "Snapshots of the document"),
-    el("div", { class: "snapshot-new" }, name, el("button", { type: "button", class: "quiet-button bordered", onclick: take }, "Take one")),
+    el("div", { class: "snapshot-new" }, nameField, el("button", { type: "button", class: "quiet-button bordered", onclick: takeNamed }, "Take one")),
     snapshots.length
       ? el("ol", { class: "snapshots" }, ...snapshots.map(snapshotRow))
       : el("p", { class: "panel-empty" }, "A snapshot keeps the whole document as it is, to look at or to come back to."),
@@ -179,7 +186,7 @@ function snapshotRow(card) {
 
 async function takeSnapshot(name = "") {
   await saveAll();
-  await attempt("take_snapshot", { document_id: desk.outline.id, name });
+  if (!(await attempt("take_snapshot", { document_id: desk.outline.id, name }))) nameField.value ||= name;
   redraw("history");
 }
 

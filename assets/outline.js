@@ -1,5 +1,6 @@
 // The sections of the open document: added, moved, deleted, gone through.
 
+import { typeAhead } from "./ahead.js";
 import { attempt } from "./asking.js";
 import { command, commandSource } from "./commands.js";
 import { confirm, speak } from "./dialogs.js";
@@ -20,24 +21,32 @@ import { canWrite, write } from "./writing.js";
 
 const TARGET_WORDS = 150; // of a first section; a later one takes over that of the open one
 
-/** Behind the open section, and opened; or at the end, and left alone. */
-export async function addSection({ open = true } = {}) {
-  const { sections } = desk.outline;
-  const last = sections.at(-1)?.id ?? null;
-  const known = new Set(sections.map((section) => section.id));
+/** Behind the open section; the cursor goes to its title. */
+export const addSection = () =>
+  typeAhead(async () => {
+    const added = await newSection(desk.section?.id ?? desk.outline.sections.at(-1)?.id);
+    if (!added) return null;
+    setView("edit");
+    await go(desk.outline.id, added.id);
+    closeDrawer();
+    return $("section-title");
+  });
+
+/** At the end, and left alone. */
+export const addLastSection = () => newSection(desk.outline.sections.at(-1)?.id);
+
+/** The line of a section that is added behind another one, or at the beginning; undefined where that is refused. */
+async function newSection(after = null) {
+  const known = new Set(desk.outline.sections.map((section) => section.id));
   const answer = await attempt("add_section", {
     document_id: desk.outline.id,
     revision: desk.outline.revision,
-    after: open ? (desk.section?.id ?? last) : last,
+    after,
     target_words: desk.section?.target_words ?? TARGET_WORDS,
   });
-  if (!answer) return;
+  if (!answer) return undefined;
   setOutline(answer.document);
-  if (!open) return;
-  setView("edit");
-  await go(answer.document.id, answer.document.sections.find((section) => !known.has(section.id)).id);
-  closeDrawer();
-  $("section-title").focus();
+  return answer.document.sections.find((section) => !known.has(section.id));
 }
 
 /** step: 1 down, −1 up, or {to: its place among the others}. */
@@ -147,7 +156,7 @@ const inDocument = () => Boolean(desk.outline);
 /** The section that a key in the list is about, else the open one. */
 const meant = (from) => keyOf(from) ?? desk.section?.id;
 
-command({ id: "section-add", title: "Add a section", group: "Section", when: inDocument, run: () => addSection() });
+command({ id: "section-add", title: "Add a section", group: "Section", when: inDocument, run: addSection });
 command({ id: "section-next", title: "Next section", group: "Section", keys: "Alt+PageDown", when: opened, run: () => neighbour(1) });
 command({ id: "section-before", title: "Previous section", group: "Section", keys: "Alt+PageUp", when: opened, run: () => neighbour(-1) });
 command({ id: "section-up", title: "Move the section up", group: "Section", keys: "Alt+ArrowUp", where: ["outline", "plan-cards"], when: opened, run: (from) => moveSection(meant(from), -1) });

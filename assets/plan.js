@@ -5,7 +5,7 @@ import { $, el, grow, say, show } from "./dom.js";
 import { drawKeyed } from "./keyed.js";
 import { changeLine, lineUnsaved } from "./lines.js";
 import { drawStatus, moreButton, sectionName, statusButton, sum } from "./lists.js";
-import { addSection, cycleStatus, moveSection, openInEditor, sectionMenu } from "./outline.js";
+import { addLastSection, cycleStatus, moveSection, openInEditor, sectionMenu } from "./outline.js";
 import { readTarget } from "./sheet.js";
 import { sortable } from "./sortable.js";
 import { desk, on, writingJob } from "./state.js";
@@ -94,7 +94,7 @@ function growAll() {
 }
 
 async function addHere() {
-  await addSection({ open: false });
+  await addLastSection();
   $("plan-cards").lastElementChild?.querySelector(".plan-title").focus();
 }
 

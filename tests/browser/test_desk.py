@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
 
@@ -29,6 +29,37 @@ def test_an_empty_desk_says_what_to_do(page: Page) -> None:
     page.get_by_role("button", name="Start a document").click()
     expect(page.get_by_label("Title of the document")).to_be_focused()
     expect(page.get_by_label("Text of the section")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("button", "verb", "field"),
+    [
+        ("New", "create_document", "Title of the document"),
+        ("Add", "add_section", "Title of the section"),
+    ],
+)
+def test_what_is_typed_before_a_new_title_is_there_stands_in_it(
+    desk: Desk, written: Page, button: str, verb: str, field: str
+) -> None:
+    held: list[Route] = []
+    written.route(f"**/desk/verb/{verb}", lambda route: held.append(route))
+    with written.expect_request(f"**/desk/verb/{verb}"):
+        written.get_by_role("button", name=button, exact=True).click()
+    written.keyboard.type("A dark nigth")
+    for _ in "th":
+        written.keyboard.press("Backspace")
+    written.keyboard.type("ht ")
+    written.keyboard.press("Enter")
+    held.pop().continue_()
+    expect(written.get_by_label(field)).to_be_focused()
+    expect(written.get_by_label(field)).to_have_value("A dark night ")
+    written.keyboard.type("long")
+    expect(written.locator("#saved")).to_have_text("Saved")
+    assert held == [], "a space or the Enter key has pressed the button again"
+    document = desk.session.documents()[0]
+    titles = [document.title, *(section.title for section in desk.session.document(document.id).sections)]
+    assert "A dark night long" in titles
+    assert "Night" in titles or button == "New"
 
 
 def test_documents_are_made_named_opened_and_deleted(desk: Desk, written: Page) -> None:
