@@ -63,10 +63,10 @@ def test_undo_while_the_section_is_written_stops_it_and_leaves_no_gap(desk: Desk
 
 
 def test_a_snapshot_and_a_deleted_section_are_brought_back(desk: Desk, written: Page) -> None:
-    written.locator("#text").click()
-    written.keyboard.type("The first draft.")
     open_tab_beside(written, "History")
     written.get_by_label("Name of a snapshot").fill("Draft one")
+    written.locator("#text").click()
+    written.keyboard.type("The first draft.")
     expect(written.locator("#saved")).to_have_text("Saved")
     expect(written.locator(".version-go")).to_have_count(2)  # the tab was drawn anew, and the name is still there
     written.get_by_role("button", name="Take one").click()
