@@ -166,7 +166,7 @@ class Finale:
         yield from self._write(rounds[0], twin, room)
         while len(rounds) < ROUNDS and not self._found(rounds[-1]):
             kept = 0
-            if twin.denoiser.facts.causal:
+            if goes_back(twin.denoiser.facts):
                 kept = rounds[0].shared(self._target.wanted - AGAIN_WORDS * len(rounds))
                 twin.back_to(self._sampler.cache.decided + kept)
             else:
@@ -248,6 +248,11 @@ class Finale:
                 nll.append(one.offers[cut.tokens][list(self._closers).index(cut.closer)])
         known = tuple(nll) if self._sampler.denoiser.facts.causal else None
         return End(tuple(tokens), known, attempt.seeds[cut.row], reason)
+
+
+def goes_back(facts: Facts) -> bool:
+    """Whether tokens can be taken back one by one: the places of what has left a sliding window are taken."""
+    return facts.causal and not facts.slides
 
 
 def closing_tokens(tokenizer: TextTokenizer, facts: Facts) -> Mapping[str, int]:

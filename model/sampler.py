@@ -176,10 +176,11 @@ class BlockSampler:
     def back_to(self, position: int) -> None:
         """Forgets what was decided from `position` on; the token before it is read again.
 
-        Under "verified" and where the weights read clean text causally: elsewhere no block can be left half.
+        Under "verified" and where the weights read clean text causally: elsewhere no block can be left half. Not where
+        the context slides: later tokens lie in the places of the oldest ones.
         """
-        if not self._verifies:
-            raise ValueError("Only text that is verified can be taken back token by token.")
+        if not self._verifies or self.denoiser.facts.slides:
+            raise ValueError("Only verified text in a context that does not slide can be taken back token by token.")
         last = self.cache.tokens[:, position - 1].clone()
         self.cache.cut(position - 1)
         self.cache.decide(last)

@@ -1,13 +1,13 @@
 """Rules of the tries at the last words: the best end of all that were offered is taken, whatever was drawn.
 
-With tiny networks in the published format, which write words and full stops at random: one that reads text causally,
-one that denoises blocks, one that denoises its whole window.
+With tiny networks, which write words and full stops at random: a Llama, and three in the published format, of which one
+reads text causally, one denoises blocks, one its whole window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -29,11 +29,13 @@ from model.finale import (
     _Round,
     closing_tokens,
     ending_dial,
+    goes_back,
     tries_side_by_side,
 )
 from model.sampler import BlockSampler
 from model.sentences import CLOSERS, closes_sentence
 from model.tokenizer import TextTokenizer
+from tests.tiny import CONFIG, parts
 from tests.tiny_published import write_checkpoint
 
 BEFORE = "the old sea was"
@@ -74,12 +76,19 @@ class Writer:
         return "".join(self.tokenizer.piece(token) for token in tokens)
 
 
-@pytest.fixture(scope="module", params=["ar", "bd3lm", "mdlm"])
+@pytest.fixture(scope="module", params=["llama", "ar", "bd3lm", "mdlm"])
 def writer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Writer:
-    folder = write_checkpoint(tmp_path_factory.mktemp(request.param), request.param)
+    kind = "ar" if request.param == "llama" else request.param
+    folder = write_checkpoint(tmp_path_factory.mktemp(request.param), kind)
     entry = entry_for(str(folder))
     engine = Engine.open(str(folder), cache_dir=folder / "no cache", threads=1, report=lambda _: None)
-    return Writer(engine._network, engine._tokenizer, entry.stop(entry.default_stop).dial)
+    tokenizer = engine._tokenizer
+    if request.param == "llama":
+        network = parts(5, replace(CONFIG, vocab_size=tokenizer.size)).fast(
+            end=tokenizer.end, banned=tokenizer.banned, inner=tokenizer.inner
+        )
+        return Writer(network, tokenizer, Dial(8, 1, "verified"))
+    return Writer(engine._network, tokenizer, entry.stop(entry.default_stop).dial)
 
 
 @pytest.fixture(autouse=True)
@@ -160,10 +169,10 @@ def test_a_later_round_leaves_the_first_one_s_tries_where_tokens_can_be_taken_ba
     assert several, "no seed needed a second round"
     for rounds in several:
         for number, later in enumerate(rounds[1:], 1):
-            kept = rounds[0].shared(17 - AGAIN_WORDS * number) if writer.network.facts.causal else 0
+            kept = rounds[0].shared(17 - AGAIN_WORDS * number) if goes_back(writer.network.facts) else 0
             assert later.tokens[:, :kept].equal(rounds[0].tokens[:, :kept])
             assert not later.tokens[:, kept:].equal(rounds[0].tokens[:, kept : later.tokens.shape[1]])
-            assert kept or number > 1 or not writer.network.facts.causal
+            assert kept or number > 1 or not goes_back(writer.network.facts)
 
 
 def test_the_text_that_is_there_stays_as_it_was_and_the_same_seed_ends_it_alike(writer: Writer) -> None:
