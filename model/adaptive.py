@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -46,6 +47,6 @@ def within(entropy: Tensor, masked: Tensor, budget: float) -> Tensor:
     Of every row at least the surest one, however little the budget.
     """
     ranked, order = torch.where(masked, entropy, torch.inf).sort(dim=-1, stable=True)
-    others = ranked.cumsum(-1) - ranked  # Σ H of those before, which is Σ H − max H of those up to here
+    others = F.pad(ranked.cumsum(-1)[..., :-1], (1, 0))  # Σ H of those before, which is Σ H − max H of those up to here
     fits = torch.isfinite(ranked) & (others <= budget)
     return torch.zeros_like(masked).scatter_(-1, order, fits)
