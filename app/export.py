@@ -113,9 +113,12 @@ def to_html(document: Document) -> str:
 
 
 def to_text(document: Document) -> str:
-    """As it is read, without Markdown's signs. Ends with one line break; empty where nothing has been written."""
+    """As it is read, without Markdown's signs. Ends with one line break; empty where nothing has been written.
+
+    A zero-width no-break space does not stand first: at the beginning of a file it is a mark of its coding.
+    """
     title = writable(one_line(document.title))
-    text = plain_text([Heading(1, (Run(title),)), *_blocks(document)] if title else _blocks(document))
+    text = plain_text([Heading(1, (Run(title),)), *_blocks(document)] if title else _blocks(document)).lstrip("\ufeff")
     return text + "\n" if text else ""
 
 
