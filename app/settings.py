@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         metavar="MODEL",
         help=f"{', '.join(entry.id for entry in CATALOG)} (default: {CATALOG[0].id}), its Hugging Face id, "
-        "or a folder with config.json, tokenizer.json and model.safetensors; those of the paper only continue text",
+        "or a folder with config.json, tokenizer.json and weights; those of the paper only continue text",
     )
     shared.add_argument("--threads", metavar="N", help="CPU threads the model may use (default: all cores)")
 

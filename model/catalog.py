@@ -46,9 +46,8 @@ class Entry:
     """One model of the catalogue.
 
     hub      its Hugging Face id: the second source (config.json, tokenizer.json, model.safetensors).
-    adapter  files under assets/ that make a causal model a block diffusion model.
+    adapter, head  files that make a causal model a block diffusion model: names under assets/, or whole paths.
     context  tokens that fit its cache.
-    memory_mb  resident memory of the worker while writing.
     instructs  it reads a brief. Otherwise it is a base model: it continues text, and reads nothing else.
     verifies   it reads clean text causally: the rule "verified" is possible, and its text has an nll.
     rereads    every forward reads its whole window anew: a commit costs none.
@@ -67,7 +66,6 @@ class Entry:
     context: int
     block_sizes: tuple[int, ...]
     tokens_per_word: float
-    memory_mb: int
     stops: tuple[Stop, ...]
     default_stop: str
     instructs: bool = True
@@ -123,13 +121,57 @@ SMOLLM2 = Entry(
     context=8192,
     block_sizes=(1, 4, 8, 16, 32),
     tokens_per_word=1.2,
-    memory_mb=1800,
     stops=(
         Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.80, 1.12),
         Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.66, 1.25),
         Stop("sketch", SKETCH, "Checked at a glance: quicker, and rougher.", 0.65, 1.33),
     ),
     default_stop="exact",
+)
+
+# ---------------------------------------------------------------------------------------- larger models that instruct
+
+LLAMA, QWEN2, QWEN3 = "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"
+CHAT_ARCHITECTURES = (LLAMA, QWEN2, QWEN3)
+"""Of causal models that read a brief, as config.json names them."""
+
+ADAPTER, HEAD = "block-adapter.safetensors", "sampler-head.safetensors"
+"""What a folder holds beside such a model, where it has been trained to write blocks."""
+
+ONE_BY_ONE = replace(EXACT, block_size=1)
+WITH_BYTES = "With weights rounded to eight bits, where the processor multiplies them: faster, and near the model."
+
+
+def chatting(id: str, title: str, hub: str, *, context: int, disk_mb: int, licence: str = "Apache-2.0") -> Entry:
+    """The facts of a causal model without a block adapter, which writes one token after the other."""
+    return Entry(
+        id=id,
+        title=title,
+        licence=licence,
+        hub=hub,
+        wheel=None,
+        adapter=None,
+        head=None,
+        context=context,
+        block_sizes=(1,),
+        tokens_per_word=SMOLLM2.tokens_per_word,
+        stops=(
+            Stop("exact", ONE_BY_ONE, "The model's own words, one token after the other.", 1.0),
+            Stop("balanced", replace(ONE_BY_ONE, threshold=SKETCH.threshold), WITH_BYTES, 1.0),
+        ),
+        default_stop="exact",
+        disk_mb=disk_mb,
+    )
+
+
+LARGER: tuple[Entry, ...] = (
+    chatting("smollm2-360m", "SmolLM2 360M Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", context=8192, disk_mb=750),
+    chatting(
+        "smollm2-1.7b", "SmolLM2 1.7B Instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct", context=8192, disk_mb=3500
+    ),
+    chatting("qwen2.5-0.5b", "Qwen2.5 0.5B Instruct", "Qwen/Qwen2.5-0.5B-Instruct", context=32768, disk_mb=1000),
+    chatting("qwen2.5-1.5b", "Qwen2.5 1.5B Instruct", "Qwen/Qwen2.5-1.5B-Instruct", context=32768, disk_mb=3100),
+    chatting("qwen3-0.6b", "Qwen3 0.6B", "Qwen/Qwen3-0.6B", context=40960, disk_mb=1600),
 )
 
 # ------------------------------------------------------------------------------- models that continue text (BD3-LM)
@@ -161,7 +203,6 @@ def continuing(id: str, title: str, hub: str, config: DiTConfig) -> Entry:
         context=config.model_length,
         block_sizes=tuple(each for each in BLOCK_SIZES if each <= size),
         tokens_per_word=1.33,
-        memory_mb=2000,
         stops=_next_token_stops(nucleus) if config.causal else _unverified_stops(size, nucleus, 0 if whole_row else 1),
         default_stop="exact" if config.causal else "balanced" if whole_row else "faithful",
         instructs=False,
@@ -223,7 +264,7 @@ PUBLISHED: tuple[Entry, ...] = (
     _published("ar-noeos-owt", "The paper's autoregressive model", block_size=1, causal=True),
 )
 
-CATALOG: tuple[Entry, ...] = (SMOLLM2, *PUBLISHED)
+CATALOG: tuple[Entry, ...] = (SMOLLM2, *LARGER, *PUBLISHED)
 
 
 def find(name: str) -> Entry:
@@ -236,7 +277,9 @@ def find(name: str) -> Entry:
 
 # ------------------------------------------------------------------------------------------------ a folder of one's own
 
-LLAMA = "LlamaForCausalLM"
+LIKE_THE_DEFAULT = {"hidden_size": 576, "num_hidden_layers": 30}
+"""The shape of the networks that the default model's adapter fits."""
+
 LONGEST_HEADER = 1 << 27
 """Bytes; of a safetensors file."""
 
@@ -247,8 +290,8 @@ def entry_for(model: str) -> Entry:
 
 
 def entry_of(folder: Path) -> Entry:
-    """The facts of the model in a folder, which has the path for an id; those of the default model, where it is one of
-    that kind or has no config.json at all. Raises UnknownModel where Galley does not run its architecture.
+    """The facts of the model in a folder, which has the path for an id; those of the default model, where it has its
+    shape or no config.json at all. Raises UnknownModel where Galley does not run its architecture.
     """
     config = folder / "config.json"
     if not config.is_file():
@@ -266,10 +309,25 @@ def entry_of(folder: Path) -> Entry:
             raise UnknownModel(f"{config} does not describe a network ({str(error).rstrip('.')}).") from error
         return replace(continuing(str(folder), folder.name, "", shape), licence="")  # its owner knows
     architectures = published.get("architectures")
-    if isinstance(architectures, list) and LLAMA in architectures:
-        return replace(SMOLLM2, id=str(folder), title=folder.name)
+    if isinstance(architectures, list) and any(kind in architectures for kind in CHAT_ARCHITECTURES):
+        return _chatting_in(folder, published)
     kind = published.get("model_type") or architectures or "no architecture"
-    raise UnknownModel(f"{config} describes {kind!r}; Galley runs {LLAMA} and {', '.join(ARCHITECTURES)}.")
+    runs = ", ".join((*CHAT_ARCHITECTURES, *ARCHITECTURES))
+    raise UnknownModel(f"{config} describes {kind!r}; Galley runs {runs}.")
+
+
+def _chatting_in(folder: Path, published: Mapping[str, Any]) -> Entry:
+    """With the adapter that lies beside the weights, or the default model's where it has that shape, or none."""
+    own, context = folder / ADAPTER, published.get("max_position_embeddings")
+    like_the_default = all(published.get(name) == value for name, value in LIKE_THE_DEFAULT.items())
+    if not own.is_file() and not like_the_default:
+        entry = chatting(str(folder), folder.name, "", context=SMOLLM2.context, disk_mb=0, licence="")
+    else:
+        entry = replace(SMOLLM2, id=str(folder), title=folder.name)
+    if own.is_file():
+        head, stops = folder / HEAD, tuple(replace(stop, nll=None) for stop in SMOLLM2.stops)  # of another model
+        entry = replace(entry, adapter=str(own), head=str(head) if head.is_file() else None, stops=stops, licence="")
+    return replace(entry, context=context) if isinstance(context, int) else entry
 
 
 def continues_text(published: Mapping[str, Any]) -> bool:

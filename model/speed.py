@@ -40,7 +40,7 @@ def warm_up(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> None:
     """
     if denoiser.facts.rereads:
         return
-    prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT)])
+    prompt = _prompt(denoiser, tokenizer, TEXT)
     with torch.inference_mode():
         reader = _read(denoiser, entry, prompt)
         for stop in entry.stops:
@@ -55,7 +55,7 @@ def warm_up(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> None:
 
 def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> Speed:
     """The cost of every named stop, and of reading; of a network that is warm."""
-    prompt = torch.tensor([tokenizer.prompt(TEXT, TEXT * REPEATS)])
+    prompt = _prompt(denoiser, tokenizer, TEXT * REPEATS)
     with torch.inference_mode():
         _read(denoiser, entry, prompt)  # longer than what has warmed the network: plans for its shapes are made
         began = time.perf_counter()
@@ -70,6 +70,11 @@ def measure(denoiser: Denoiser, tokenizer: TextTokenizer, entry: Entry) -> Speed
             forward, tokens = _cost(several, rows)
             speeds.append(StopSpeed(stop.name, seconds, forward / tokens * ENDING_TOKENS))
     return Speed(tuple(speeds), prefill)
+
+
+def _prompt(denoiser: Denoiser, tokenizer: TextTokenizer, text: str) -> torch.Tensor:
+    """[1, n]; of a small context no more than half."""
+    return torch.tensor([tokenizer.prompt(TEXT, text)[: denoiser.facts.context // 2]])
 
 
 def _read(denoiser: Denoiser, entry: Entry, prompt: torch.Tensor) -> BlockSampler:

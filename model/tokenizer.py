@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,8 +19,14 @@ TURN, END = "<|im_start|>", "<|im_end|>"
 """The marks around every turn of a conversation; the second one also ends the model's answer."""
 
 
+THOUGHT, THOUGHT_END = "<think>", "</think>"
+"""Around what a model that reasons writes before its answer."""
+
 TEXT_END = "<|endoftext|>"
 """Ends a text of GPT-2's tokenizer, and begins the next one."""
+
+
+_MARK = re.compile(r"<[^<>\s]+>")
 
 
 class UnusableTokenizer(ValueError):
@@ -39,11 +46,14 @@ class TextTokenizer(ABC):
         try:
             text = path.read_text(encoding="utf-8")
             published: dict[str, Any] = json.loads(text)
+            for token in published["added_tokens"]:
+                # Marks for tools, thoughts and code are not special where they are published, but they are no text.
+                token["special"] = token["special"] or _MARK.fullmatch(token["content"]) is not None
             controls = [token["id"] for token in published["added_tokens"] if token["special"]]
         except (ValueError, KeyError, TypeError) as error:
             raise UnusableTokenizer(f"{path.name} cannot be read as a tokenizer ({error}).") from error
         self._check(path, published)
-        self._tokenizer = Tokenizer.from_str(text)
+        self._tokenizer = Tokenizer.from_str(json.dumps(published))
         self._tokenizer.encode_special_tokens = True
         self.path, self.end = path, self._id(end, lacking)
         self.banned = tuple(id for id in controls if id != self.end)
@@ -90,13 +100,17 @@ class ChatTokenizer(TextTokenizer):
         lacking = f"{path.name} has no tokens {TURN} and {END}: not a model for this chat format."
         super().__init__(path, END, lacking)
         self._turn = self._id(TURN, lacking)
+        self._thought: list[int] = []
+        for mark in (THOUGHT, THOUGHT_END):
+            if (id := self._tokenizer.token_to_id(mark)) is not None:
+                self._thought += [id, *self.encode("\n\n")]
 
     def prompt(self, system: str, user: str) -> list[int]:
-        """A conversation up to where the model's answer begins."""
+        """A conversation up to where the model's answer begins; a model that reasons is given an empty thought."""
         ids: list[int] = []
         for role, content in (("system", system), ("user", user)):
             ids += [self._turn, *self.encode(f"{role}\n{content}"), self.end, *self.encode("\n")]
-        return [*ids, self._turn, *self.encode("assistant\n")]
+        return [*ids, self._turn, *self.encode("assistant\n"), *self._thought]
 
 
 class PlainTokenizer(TextTokenizer):

@@ -200,7 +200,10 @@ def a_number_is_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (another_architecture, r"config.json describes 'gpt2'; Galley runs LlamaForCausalLM and bd3lm, mdlm, sedd, ar"),
+        (
+            another_architecture,
+            r"'gpt2'; Galley runs LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, bd3lm, mdlm, sedd, ar",
+        ),
         (a_field_is_missing, r"lacks hidden_dim"),
         (no_json, r"config.json cannot be read"),
         (a_number_is_none, r"does not describe a network"),

@@ -29,7 +29,6 @@ ENTRY = Entry(
     context=8192,
     block_sizes=BLOCK_SIZES,
     tokens_per_word=1.5,
-    memory_mb=1,
     stops=(
         Stop("exact", Dial(8, 1, "verified"), "", nfe_per_token=0.8, nll=1.0),
         Stop("quick", Dial(4, 4, "threshold", threshold=0.6), "", nfe_per_token=0.75, nll=2.0),

@@ -15,7 +15,7 @@ from model.backbones.fit import WrongWeights
 from model.backbones.llama import Llama, check_weights, weight_shapes
 from model.backbones.llama_layers import RmsNorm
 from model.denoiser import GROWTH, BlockCache, ContextFull
-from tests.tiny import CONFIG, MASK, Parts, PlainLlama, parts
+from tests.tiny import CONFIG, FAMILY, MASK, Parts, PlainLlama, parts
 
 FLOAT32 = 1e-4
 """How far float32 may be from the twin's float64, on logits and features of size 1 to 5."""
@@ -23,9 +23,9 @@ FLOAT32 = 1e-4
 BLOCKS = [[MASK, MASK, MASK], [MASK, 9, MASK, 4], [7, 8, 9], [MASK], [MASK] * 8]
 
 
-@pytest.fixture(scope="module")
-def tiny() -> Parts:
-    return parts(seed=1)
+@pytest.fixture(scope="module", params=FAMILY)
+def tiny(request: pytest.FixtureRequest) -> Parts:
+    return parts(seed=1, config=FAMILY[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -202,22 +202,21 @@ def test_block_size_1_is_the_causal_model_untouched_by_the_adapter(tiny: Parts) 
     )
 
 
-def test_block_size_1_is_the_published_llama(tiny: Parts) -> None:
+def test_block_size_1_is_the_published_network(tiny: Parts) -> None:
     """The one twin that is not of this house: the network of the transformers library, with the same weights."""
-    from transformers import LlamaConfig as PublishedConfig
-    from transformers import LlamaForCausalLM
+    import transformers
 
+    kind = "Qwen2" if tiny.config.qkv_bias else "Qwen3" if tiny.config.qk_norm else "Llama"
     names = (
         *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
-        *("vocab_size", "rms_norm_eps", "max_position_embeddings"),
+        *("vocab_size", "rms_norm_eps", "max_position_embeddings", "head_dim"),
     )
-    published = LlamaForCausalLM(
-        PublishedConfig(
-            **{name: getattr(CONFIG, name) for name in names},
-            rope_parameters={"rope_type": "default", "rope_theta": CONFIG.rope_theta},
-            tie_word_embeddings=True,
-        )
-    ).eval()
+    shape = getattr(transformers, f"{kind}Config")(
+        **{name: getattr(tiny.config, name) for name in names},
+        rope_parameters={"rope_type": "default", "rope_theta": CONFIG.rope_theta},
+        tie_word_embeddings=True,
+    )
+    published = getattr(transformers, f"{kind}ForCausalLM")(shape).eval()
     missing = published.load_state_dict(tiny.weights, strict=False)
     assert (missing.missing_keys, missing.unexpected_keys) == (["lm_head.weight"], [])
     text = some_text(40)
@@ -270,7 +269,8 @@ def test_the_unembedding_is_its_own_matrix_where_there_is_one() -> None:
         ({"lm_head.weight": (22, 32)}, r"lm_head.weight is \(22, 32\), not \(23, 32\)"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(tiny: Parts, change: dict[str, tuple[int, ...] | None], fault: str) -> None:
+def test_weights_that_do_not_fit_are_named(change: dict[str, tuple[int, ...] | None], fault: str) -> None:
+    tiny = parts(seed=1)
     weights = {name: t for name, t in tiny.weights.items() if change.get(name, ()) is not None}
     weights |= {name: torch.zeros(shape) for name, shape in change.items() if shape is not None}
     with pytest.raises(WrongWeights, match=rf"^These weights do not fit the network: {fault}\.$"):
@@ -286,7 +286,7 @@ def test_many_faults_are_told_in_one_sentence() -> None:
 
 
 def test_the_context_holds_as_many_tokens_as_it_says_and_not_one_more(tiny: Parts) -> None:
-    small = replace(tiny, config=replace(CONFIG, max_position_embeddings=16))
+    small = replace(tiny, config=replace(tiny.config, max_position_embeddings=16))
     fast, plain, text = small.fast(), small.plain(), some_text(16)
     assert fast.facts.context == 16
     cache = cache_of(fast, text[:15])
@@ -317,7 +317,8 @@ def test_a_block_needs_a_token_before_it(fast: Llama) -> None:
 )
 @pytest.mark.parametrize("length", [3, 40, SHORT + 40])
 def test_sixteen_bits_stay_close_to_float32(tiny: Parts, fast: Llama, how: dict[str, object], length: int) -> None:
-    """bfloat16 keeps 8 bits: over two layers the relative error of logits and features stays below 5%."""
+    """bfloat16 keeps 8 bits: over two layers the relative error of logits and features stays below 5%; a little more,
+    where small queries and keys are normed after rounding."""
     text, rough = some_text(length), tiny.fast(**how)
     exact_cache, rough_cache = fast.new_cache(1), rough.new_cache(1)
     assert rough_cache.dtype == torch.bfloat16
@@ -326,7 +327,7 @@ def test_sixteen_bits_stay_close_to_float32(tiny: Parts, fast: Llama, how: dict[
     for block in ([MASK], [MASK, 9, MASK, 4]):  # few rows, and more than a few
         exact = torch.cat([exact.flatten(), fast.denoise(rows(block), exact_cache).flatten()])
         found = torch.cat([found.flatten(), rough.denoise(rows(block), rough_cache).float().flatten()])
-    assert 0.0 < (found - exact).norm() / exact.norm() < 0.05
+    assert 0.0 < (found - exact).norm() / exact.norm() < (0.06 if tiny.config.qk_norm else 0.05)
 
 
 @pytest.mark.parametrize("length", [3, SHORT + 40])

@@ -7,7 +7,7 @@ reads the whole text anew, W·x and the low-rank B·(A·x) stay apart, a law is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -26,12 +26,17 @@ CONFIG = LlamaConfig(
     num_hidden_layers=2,
     num_attention_heads=4,
     num_key_value_heads=2,
+    head_dim=8,
     vocab_size=23,
     rope_theta=10_000.0,
     rms_norm_eps=1e-5,
     max_position_embeddings=1024,
 )
 MASK = CONFIG.vocab_size
+QWEN2 = replace(CONFIG, qkv_bias=True)
+QWEN3 = replace(CONFIG, head_dim=12, qk_norm=True)
+FAMILY = {"llama": CONFIG, "qwen2": QWEN2, "qwen3": QWEN3}
+"""One of each kind; the heads of the last are wider than the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,14 @@ def parts(
     weights = {}
     shapes = weight_shapes(config) | ({} if tied else {"lm_head.weight": (config.vocab_size, config.hidden_size)})
     for name, shape in shapes.items():
-        norm = len(shape) == 1
-        weights[name] = 1.0 + normal(*shape, std=0.2) if norm else normal(*shape, std=1.5 * shape[1] ** -0.5)
-    width, kv_width, rank = config.hidden_size, config.num_key_value_heads * config.head_dim, 3
+        vector = len(shape) == 1
+        mean = 0.0 if name.endswith("bias") else 1.0
+        weights[name] = mean + normal(*shape, std=0.2) if vector else normal(*shape, std=1.5 * shape[1] ** -0.5)
+    width, q_width, kv_width = config.hidden_size, *(config.head_dim * heads for heads in heads_of(config))
+    rank = 3
     sizes = {
-        "qkv": (width, width + 2 * kv_width),
-        "o": (width, width),
+        "qkv": (width, q_width + 2 * kv_width),
+        "o": (q_width, width),
         "gate_up": (width, 2 * config.intermediate_size),
         "down": (config.intermediate_size, width),
     }
@@ -92,6 +99,11 @@ def parts(
         Adapter(pairs, mask_embedding, scale=1.5) if adapter else None,
         correction if head else None,
     )
+
+
+def heads_of(config: LlamaConfig) -> tuple[int, int]:
+    """Of queries, and of keys."""
+    return config.num_attention_heads, config.num_key_value_heads
 
 
 # ---------------------------------------------------------------------------------------------------- the network
@@ -153,8 +165,9 @@ class PlainLlama:
         memory: Memory = []
         for i in range(self.config.num_hidden_layers):
             h = self._norm(x, f"model.layers.{i}.input_layernorm")
-            q = rotate(self._heads(self._project(h, i, "self_attn.q_proj", adapted)), positions, self.config.rope_theta)
-            k = rotate(self._heads(self._project(h, i, "self_attn.k_proj", adapted)), positions, self.config.rope_theta)
+            q, k = (
+                rotate(self._queries_or_keys(h, i, name, adapted), positions, self.config.rope_theta) for name in "qk"
+            )
             v = self._heads(self._project(h, i, "self_attn.v_proj", adapted))
             memory.append((k, v))
             keys, values = torch.cat([past[i][0], k], dim=1), torch.cat([past[i][1], v], dim=1)
@@ -170,17 +183,25 @@ class PlainLlama:
             x = x + self._project(gate / (1.0 + (-gate).exp()) * up, i, "mlp.down_proj", adapted)
         return self._norm(x, "model.norm"), memory
 
+    def _queries_or_keys(self, x: Tensor, layer: int, name: str, adapted: bool) -> Tensor:
+        """[H, n, D], each normed alone where the network has a norm for them."""
+        heads = self._heads(self._project(x, layer, f"self_attn.{name}_proj", adapted))
+        if not self.config.qk_norm:
+            return heads
+        return torch.stack([self._norm(head, f"model.layers.{layer}.self_attn.{name}_norm") for head in heads])
+
     def _project(self, x: Tensor, layer: int, name: str, adapted: bool) -> Tensor:
-        """W·x, and scale·B·(A·x) with the rows of B that belong to this projection."""
+        """W·x + b, and scale·B·(A·x) with the rows of B that belong to this projection."""
         y = x @ self.weights[f"model.layers.{layer}.{name}.weight"].T
+        y = y + self.weights.get(f"model.layers.{layer}.{name}.bias", torch.zeros(()))
         if not adapted or self.adapter is None:
             return y
-        width, kv_width = self.config.hidden_size, self.config.num_key_value_heads * self.config.head_dim
-        hidden = self.config.intermediate_size
+        width, hidden = self.config.hidden_size, self.config.intermediate_size
+        q_width, kv_width = (self.config.head_dim * heads for heads in heads_of(self.config))
         group, first, last = {
-            "self_attn.q_proj": ("qkv", 0, width),
-            "self_attn.k_proj": ("qkv", width, width + kv_width),
-            "self_attn.v_proj": ("qkv", width + kv_width, width + 2 * kv_width),
+            "self_attn.q_proj": ("qkv", 0, q_width),
+            "self_attn.k_proj": ("qkv", q_width, q_width + kv_width),
+            "self_attn.v_proj": ("qkv", q_width + kv_width, q_width + 2 * kv_width),
             "self_attn.o_proj": ("o", 0, width),
             "mlp.gate_proj": ("gate_up", 0, hidden),
             "mlp.up_proj": ("gate_up", hidden, 2 * hidden),

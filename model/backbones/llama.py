@@ -1,4 +1,5 @@
-"""The Llama family (Llama, SmolLM) as a block diffusion model: frozen causal weights plus an optional block adapter.
+"""The Llama family (Llama, SmolLM, Qwen 2 and 3) as a block diffusion model: frozen causal weights, and a block adapter
+where there is one.
 
 Clean text is read by the frozen weights, causally: block size 1 and the cache are exactly the base model. Noisy
 positions are read by the adapted weights W + scale·B·A, in both directions, and keep the one-position shift: the
@@ -26,21 +27,34 @@ from model.scripting import scripted
 
 @dataclass(frozen=True, slots=True)
 class LlamaConfig:
-    """Shape of the network, under the names of the published config.json."""
+    """Shape of the network, under the names of the published config.json, and what its kinds differ in.
+
+    qkv_bias  queries, keys and values have a bias (Qwen 2).
+    qk_norm   every query and key is normed before it is turned (Qwen 3).
+    """
 
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
+    head_dim: int
     vocab_size: int
     rope_theta: float
     rms_norm_eps: float
     max_position_embeddings: int
+    qkv_bias: bool = False
+    qk_norm: bool = False
 
     @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
+    def query_width(self) -> int:
+        """Numbers in the queries of a token."""
+        return self.num_attention_heads * self.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """Numbers in the keys of a token, and in its values."""
+        return self.num_key_value_heads * self.head_dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +186,7 @@ class Llama:
         """Features [B, n, D] of tokens [B, n] from `position` on; their keys and values go to scratch columns."""
         c = self.config
         bias = as_bias(mask, cache.padding, c.num_attention_heads // c.num_key_value_heads, cache.dtype)
-        turns = self._turns[position : position + tokens.shape[1]]  # [n, heads + 2·kv_heads, d/2]
+        turns = head_turns(c, self._turns[position : position + tokens.shape[1]])
         x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, cache.layers, cache.size)
         return x
 
@@ -197,7 +211,9 @@ class Llama:
         return Correction(w1, self._cast(head.b1), w2, self._cast(head.b2), self.config.rms_norm_eps)
 
     def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None, rough: bool) -> Layer:
-        prefix = f"model.layers.{index}"
+        c, prefix = self.config, f"model.layers.{index}"
+        attention = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+        bias = None
 
         def fused(name: str, parts: list[str]) -> Tensor:
             weight = torch.cat([weights[f"{prefix}.{part}.weight"] for part in parts]).float()
@@ -207,23 +223,27 @@ class Llama:
             return weight
 
         def turned(qkv: Tensor) -> Tensor:
-            c = self.config
-            q, k, v = torch.split(qkv, [c.hidden_size, *[c.num_key_value_heads * c.head_dim] * 2])
+            q, k, v = torch.split(qkv, [c.query_width, c.key_width, c.key_width])
             return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
 
         def linear(weight: Tensor) -> Linear:
             return Linear(self._cast(weight), packed=self.packed, rough=rough)
 
+        if c.qkv_bias:
+            column = torch.cat([weights[f"{prefix}.{part}.bias"] for part in attention])[:, None]
+            bias = turned(column.float()).flatten().to(self.device)
         return Layer(
             before_attention=self._norm(weights[f"{prefix}.input_layernorm.weight"]),
             before_mlp=self._norm(weights[f"{prefix}.post_attention_layernorm.weight"]),
-            qkv=linear(turned(fused("qkv", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]))),
+            qkv=linear(turned(fused("qkv", attention))),
             out=linear(fused("o", ["self_attn.o_proj"])),
             gate_up=linear(fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"])),
             down=linear(fused("down", ["mlp.down_proj"])),
-            heads=self.config.num_attention_heads,
-            kv_heads=self.config.num_key_value_heads,
-            head_dim=self.config.head_dim,
+            heads=c.num_attention_heads,
+            kv_heads=c.num_key_value_heads,
+            head_dim=c.head_dim,
+            qkv_bias=bias,
+            qk_norm=self._norm(head_norms(c, weights, f"{prefix}.self_attn")) if c.qk_norm else None,
         )
 
     def _norm(self, weight: Tensor) -> RmsNorm:
@@ -234,17 +254,29 @@ class Llama:
 
 
 def rotary_table(config: LlamaConfig) -> Tensor:
-    """Turns [context + a block, heads + 2·kv_heads, head_dim/2], complex: one product treats q, k and v at once.
+    """Turns [context + a block, head_dim/2] of every position, complex."""
+    d = config.head_dim
+    frequency = config.rope_theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angle = torch.outer(torch.arange(config.max_position_embeddings + ROOM, dtype=torch.float64), frequency)
+    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+
+
+def head_turns(config: LlamaConfig, turns: Tensor) -> Tensor:
+    """Turns [n, d/2] of n positions → [n, heads + 2·kv_heads, d/2]: one product treats q, k and v at once.
 
     Queries come out rotated and scaled by head_dim^−½, keys rotated, values as they were.
     """
-    d, heads, kv_heads = config.head_dim, config.num_attention_heads, config.num_key_value_heads
-    frequency = config.rope_theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
-    angle = torch.outer(torch.arange(config.max_position_embeddings + ROOM, dtype=torch.float64), frequency)
-    turn = torch.polar(torch.ones_like(angle), angle)[:, None]  # [positions, 1, d/2]
-    scale = torch.tensor([d**-0.5] * heads + [1.0] * kv_heads, dtype=torch.float64)[:, None]
-    values = torch.ones(len(angle), kv_heads, d // 2, dtype=turn.dtype)
-    return torch.cat([turn * scale, values], dim=1).to(torch.complex64)
+    n, half = turns.shape
+    queries = (turns * config.head_dim**-0.5)[:, None].expand(n, config.num_attention_heads, half)
+    keys = turns[:, None].expand(n, config.num_key_value_heads, half)
+    return torch.cat([queries, keys, torch.ones_like(keys)], dim=1)
+
+
+def head_norms(config: LlamaConfig, weights: Mapping[str, Tensor], prefix: str) -> Tensor:
+    """Weights [heads + kv_heads, d] of the norm of every query and key, in the order of `in_pairs`."""
+    counts = {"q_norm": config.num_attention_heads, "k_norm": config.num_key_value_heads}
+    rows = (in_pairs(weights[f"{prefix}.{name}.weight"][:, None], 1).T.expand(n, -1) for name, n in counts.items())
+    return torch.cat(list(rows))
 
 
 def in_pairs(rows: Tensor, heads: int) -> Tensor:
@@ -259,7 +291,7 @@ def in_pairs(rows: Tensor, heads: int) -> Tensor:
 
 def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor a checkpoint must hold. `lm_head.weight` may come in addition; without it the embedding is tied."""
-    width, kv_width = config.hidden_size, config.num_key_value_heads * config.head_dim
+    width, q_width, kv_width = config.hidden_size, config.query_width, config.key_width
     shapes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (config.vocab_size, width),
         "model.norm.weight": (width,),
@@ -269,15 +301,31 @@ def weight_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
         shapes |= {
             f"{prefix}.input_layernorm.weight": (width,),
             f"{prefix}.post_attention_layernorm.weight": (width,),
-            f"{prefix}.self_attn.q_proj.weight": (width, width),
+            f"{prefix}.self_attn.q_proj.weight": (q_width, width),
             f"{prefix}.self_attn.k_proj.weight": (kv_width, width),
             f"{prefix}.self_attn.v_proj.weight": (kv_width, width),
-            f"{prefix}.self_attn.o_proj.weight": (width, width),
+            f"{prefix}.self_attn.o_proj.weight": (width, q_width),
             f"{prefix}.mlp.gate_proj.weight": (config.intermediate_size, width),
             f"{prefix}.mlp.up_proj.weight": (config.intermediate_size, width),
             f"{prefix}.mlp.down_proj.weight": (width, config.intermediate_size),
         }
+        if config.qkv_bias:
+            biases = {"q_proj": q_width, "k_proj": kv_width, "v_proj": kv_width}
+            shapes |= {f"{prefix}.self_attn.{name}.bias": (out,) for name, out in biases.items()}
+        if config.qk_norm:
+            shapes |= {f"{prefix}.self_attn.{name}.weight": (config.head_dim,) for name in ("q_norm", "k_norm")}
     return shapes
+
+
+def projections(config: LlamaConfig) -> dict[str, tuple[int, int]]:
+    """Shape [out, in] of the fused projections of a layer, on which an adapter acts."""
+    width, inner = config.hidden_size, config.intermediate_size
+    return {
+        "qkv": (config.query_width + 2 * config.key_width, width),
+        "o": (width, config.query_width),
+        "gate_up": (2 * inner, width),
+        "down": (width, inner),
+    }
 
 
 def check_weights(config: LlamaConfig, weights: Mapping[str, Tensor]) -> None:

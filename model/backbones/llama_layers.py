@@ -35,7 +35,11 @@ class RmsNorm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and MLP. qkv gives queries, keys and values side by side, gate_up gate and up."""
+    """Attention and MLP. qkv gives queries, keys and values side by side, gate_up gate and up.
+
+    qkv_bias is added to them, and qk_norm with a weight [heads + kv_heads, d] norms queries and keys, where the
+    network has them.
+    """
 
     def __init__(
         self,
@@ -49,17 +53,27 @@ class Layer(nn.Module):
         heads: int,
         kv_heads: int,
         head_dim: int,
+        qkv_bias: Tensor | None = None,
+        qk_norm: RmsNorm | None = None,
     ) -> None:
         super().__init__()
         self.before_attention, self.before_mlp = before_attention, before_mlp
         self.qkv, self.out, self.gate_up, self.down = qkv, out, gate_up, down
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads, head_dim
+        self.qkv_bias, self.qk_norm = qkv_bias, qk_norm
 
     def forward(self, x: Tensor, turns: Tensor, bias: Tensor, store: Tensor, at: int) -> Tensor:
         """x [B, n, D]; turns [n, heads + 2·kv_heads, d/2], complex; keys and values go to columns at … at+n of the
         store [2, B, kv_heads, capacity, d]."""
         batch, n, d = x.shape[0], x.shape[1], self.head_dim
-        qkv = self.qkv(self.before_attention(x)).float().view(batch, n, -1, d // 2, 2)
+        qkv = self.qkv(self.before_attention(x)).float()
+        if self.qkv_bias is not None:
+            qkv = qkv + self.qkv_bias
+        if self.qk_norm is not None:
+            queries_keys, values = qkv.split((self.heads + self.kv_heads) * d, dim=-1)
+            normed = self.qk_norm(queries_keys.reshape(batch, n, -1, d)).view(batch, n, -1)
+            qkv = torch.cat([normed, values], dim=-1)
+        qkv = qkv.view(batch, n, -1, d // 2, 2)
         rotated = torch.view_as_real(torch.view_as_complex(qkv) * turns).view(batch, n, -1, d)
         keep(store, at, rotated[:, :, self.heads :].view(batch, n, 2, self.kv_heads, d))
         x = x + self.out(attend(rotated[:, :, : self.heads], store[0], store[1], bias))

@@ -20,14 +20,15 @@ from model.backbones import published
 from model.backbones.dit_config import WrongConfig
 from model.backbones.dit_denoiser import DiTDenoiser
 from model.backbones.fit import WrongWeights
-from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead
-from model.catalog import Entry
+from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, projections
+from model.catalog import CHAT_ARCHITECTURES, QWEN2, QWEN3, Entry
 from model.denoiser import Denoiser
 from model.linear import has_fbgemm, multiplies_bfloat16
+from model.shards import BadIndex, weight_files
 from model.tokenizer import ChatTokenizer, PlainTokenizer, TextTokenizer, UnusableTokenizer
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
-"""Where adapters and sampler heads lie."""
+"""Where adapters and sampler heads of the catalogue lie; those of a folder have whole paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,9 @@ def load_llama(
     config = read_config(folder / "config.json")
     return Llama(
         config,
-        read_tensors(folder / "model.safetensors"),
+        read_weights(folder),
         end=tokenizer.end,
-        banned=tokenizer.banned,
+        banned=(*tokenizer.banned, *range(tokenizer.size, config.vocab_size)),  # the rest of a table is never trained
         inner=tokenizer.inner,
         block_sizes=block_sizes,
         adapter=None if adapter is None else _adapter(adapter, config),
@@ -132,6 +133,15 @@ def load_llama(
         packed=precision.packed,
         device=precision.device,
     )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a model folder, from one file or several. Raises WrongWeights."""
+    try:
+        files = weight_files(folder)
+    except BadIndex as error:
+        raise WrongWeights(str(error)) from error
+    return {name: tensor for file in files for name, tensor in read_tensors(file).items()}
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -143,31 +153,52 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_config(path: Path) -> LlamaConfig:
+    """The shape that a config.json describes. Raises WrongWeights where it is of a kind that is not computed here."""
     try:
         published: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if "LlamaForCausalLM" not in published["architectures"]:
-            raise WrongWeights(f"{path} describes {published['architectures']}; Galley runs LlamaForCausalLM.")
+        architectures = published["architectures"]
+        if not any(kind in architectures for kind in CHAT_ARCHITECTURES):
+            raise WrongWeights(f"{path} describes {architectures}; Galley runs {', '.join(CHAT_ARCHITECTURES)}.")
+        if unknown := _not_computed(published):
+            raise WrongWeights(f"{path} describes a network with {unknown}, which Galley does not compute.")
+        heads = published["num_attention_heads"]
         return LlamaConfig(
             hidden_size=published["hidden_size"],
             intermediate_size=published["intermediate_size"],
             num_hidden_layers=published["num_hidden_layers"],
-            num_attention_heads=published["num_attention_heads"],
-            num_key_value_heads=published["num_key_value_heads"],
+            num_attention_heads=heads,
+            num_key_value_heads=published.get("num_key_value_heads") or heads,
+            head_dim=published.get("head_dim") or published["hidden_size"] // heads,
             vocab_size=published["vocab_size"],
-            rope_theta=float(_rope_theta(published)),
+            rope_theta=float(_rope(published)["rope_theta"]),
             rms_norm_eps=published["rms_norm_eps"],
             max_position_embeddings=published["max_position_embeddings"],
+            qkv_bias=QWEN2 in architectures,
+            qk_norm=QWEN3 in architectures,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, WrongWeights):
             raise
         raise WrongWeights(f"{path} does not describe a network ({error}).") from error
 
 
-def _rope_theta(published: Mapping[str, Any]) -> float:
-    """transformers 5 writes it one level deeper than earlier versions did."""
-    theta: float = published["rope_theta"] if "rope_theta" in published else published["rope_parameters"]["rope_theta"]
-    return theta
+def _rope(published: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of positions: transformers 5 writes it one level deeper than earlier versions did."""
+    said = {**(published.get("rope_scaling") or {}), **(published.get("rope_parameters") or {})}
+    return {"rope_theta": published.get("rope_theta"), **said}
+
+
+def _not_computed(published: Mapping[str, Any]) -> str | None:
+    """What else some networks of these architectures do: loaded without it they would write nonsense."""
+    rope = _rope(published)
+    positions = rope.get("rope_type") or rope.get("type") or "default"
+    if positions != "default":
+        return f"positions of type {positions!r}"
+    if (activation := published.get("hidden_act") or "silu") != "silu":
+        return f"the activation {activation!r}"
+    if published.get("attention_bias") or published.get("mlp_bias"):
+        return "a bias where the others have none"
+    return "a sliding window" if published.get("use_sliding_window") else None
 
 
 def _adapter(path: Path, config: LlamaConfig) -> Adapter:
@@ -175,7 +206,7 @@ def _adapter(path: Path, config: LlamaConfig) -> Adapter:
     tensors = read_tensors(path)
     with safe_open(path, framework="pt") as file:
         scale = (file.metadata() or {}).get("scale")
-    outs = _projections(config)
+    outs = projections(config)
     names = [f"layers.{layer}.{name}" for layer in range(config.num_hidden_layers) for name in outs]
     wanted = {f"{name}.{side}" for name in names for side in "AB"} | {"mask_embedding"}
     if scale is None or set(tensors) != wanted:
@@ -186,13 +217,6 @@ def _adapter(path: Path, config: LlamaConfig) -> Adapter:
             raise WrongWeights(f"{path.name} does not fit this network: {name} has another shape.")
     pairs = {name: (tensors[f"{name}.A"], tensors[f"{name}.B"]) for name in names}
     return Adapter(pairs, tensors["mask_embedding"], float(scale))
-
-
-def _projections(config: LlamaConfig) -> dict[str, tuple[int, int]]:
-    """Shape [out, in] of the fused projections that an adapter acts on."""
-    width, inner = config.hidden_size, config.intermediate_size
-    qkv = width + 2 * config.num_key_value_heads * config.head_dim
-    return {"qkv": (qkv, width), "o": (width, width), "gate_up": (2 * inner, width), "down": (width, inner)}
 
 
 def _head(path: Path, config: LlamaConfig) -> SamplerHead:

@@ -81,7 +81,7 @@ class Gap:
 def read_texts(file: Path) -> list[tuple[str, str]]:
     """Requests and the texts that answer them. Raises NotPossible."""
     try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
         return [(row["prompt"], row["text"]) for row in rows]
     except OSError as error:
         raise NotPossible(f"{file} cannot be read ({error.strerror}).") from error

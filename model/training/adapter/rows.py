@@ -79,7 +79,7 @@ def split(rows: Sequence[Written], held_out: float, most: int) -> tuple[list[Wri
 
 def _rows(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
+        lines = Path(name).read_text(encoding="utf-8").split("\n")  # other line ends stand in texts
     except (OSError, UnicodeDecodeError) as error:
         raise NoData(f"{name} cannot be read ({error}).") from error
     for number, line in enumerate(lines, 1):

@@ -22,10 +22,11 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from model.backbones.llama import LlamaConfig
+from model.catalog import ADAPTER, HEAD
 from model.training import checkpoint
 from model.training.adapter import blocks, files
 from model.training.adapter.blocks import Copy
-from model.training.adapter.files import ADAPTER, HEAD, Origin, Parameters
+from model.training.adapter.files import Origin, Parameters
 from model.training.adapter.loss import Target, vocabulary_loss
 from model.training.adapter.network import FrozenLlama
 from model.training.adapter.rows import Written
