@@ -138,12 +138,12 @@ CHAT_ARCHITECTURES = (LLAMA, QWEN2, QWEN3)
 ADAPTER, HEAD = "block-adapter.safetensors", "sampler-head.safetensors"
 """What a folder holds beside such a model, where it has been trained to write blocks."""
 
-ONE_BY_ONE = replace(EXACT, block_size=1)
 WITH_BYTES = "With weights rounded to eight bits, where the processor multiplies them: faster, and near the model."
 
 
 def chatting(id: str, title: str, hub: str, *, context: int, disk_mb: int, licence: str = "Apache-2.0") -> Entry:
-    """The facts of a causal model without a block adapter, which writes one token after the other."""
+    """The facts of a causal model without a block adapter: it writes one token after the other, and a block is only
+    what locks in at once."""
     return Entry(
         id=id,
         title=title,
@@ -153,11 +153,11 @@ def chatting(id: str, title: str, hub: str, *, context: int, disk_mb: int, licen
         adapter=None,
         head=None,
         context=context,
-        block_sizes=(1,),
+        block_sizes=BLOCK_SIZES,
         tokens_per_word=SMOLLM2.tokens_per_word,
         stops=(
-            Stop("exact", ONE_BY_ONE, "The model's own words, one token after the other.", 1.0),
-            Stop("balanced", replace(ONE_BY_ONE, threshold=SKETCH.threshold), WITH_BYTES, 1.0),
+            Stop("exact", EXACT, "The model's own words, one token after the other.", 1.0),
+            Stop("balanced", SKETCH, WITH_BYTES, 1.0),
         ),
         default_stop="exact",
         disk_mb=disk_mb,
@@ -201,7 +201,7 @@ def continuing(id: str, title: str, hub: str, config: DiTConfig) -> Entry:
         adapter=None,
         head=None,
         context=config.model_length,
-        block_sizes=tuple(each for each in BLOCK_SIZES if each <= size),
+        block_sizes=BLOCK_SIZES if config.causal else tuple(each for each in BLOCK_SIZES if each <= size),
         tokens_per_word=1.33,
         stops=_next_token_stops(nucleus) if config.causal else _unverified_stops(size, nucleus, 0 if whole_row else 1),
         default_stop="exact" if config.causal else "balanced" if whole_row else "faithful",
@@ -215,7 +215,7 @@ def continuing(id: str, title: str, hub: str, config: DiTConfig) -> Entry:
 
 
 def _next_token_stops(nucleus: float) -> tuple[Stop, ...]:
-    dial = Dial(1, 1, "verified", temperature=1.0, nucleus=nucleus)
+    dial = Dial(WIDEST, 1, "verified", temperature=1.0, nucleus=nucleus)
     return (Stop("exact", dial, "One token after the other, each after all before it.", 1.0),)
 
 

@@ -31,6 +31,7 @@ class Facts:
     inner        tokens that go on with a word: a word that comes again is made of the same ones.
     causal       clean text is read causally: a commit yields the next-token logits, which verify proposals. Where it is
                  not, a block is denoised from its first slot on, and a text has no causal nll.
+    block_sizes  of the blocks that it denoises; (1,): none, it only writes token by token.
     context      tokens that fit the cache.
     slides       the context is a window over the text, which may grow past it.
     rereads      every forward reads the window anew: several texts at once cost as much as one after the other.

@@ -144,6 +144,7 @@ class BlockSampler:
         self.starts: list[int] = []
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
         self._inner = self._inside_of_words()
+        self._most = PROPOSALS if max(denoiser.facts.block_sizes) > 1 else 0  # who cannot denoise proposes nothing
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
 
     def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:
@@ -212,7 +213,7 @@ class BlockSampler:
             self._take(0, self._ahead, draws, tokens, nll, confidence)
             self._ahead, filled = None, 1
         while filled < size and not self._all_ended(tokens[:, :filled]):
-            count = min(size - filled - 1, PROPOSALS)  # the verifier adds one
+            count = min(size - filled - 1, self._most)  # the verifier adds one
             proposed, q = yield from self._propose(count, draws, tokens, confidence)
             start = self.cache.decided
             self.starts.append(start)

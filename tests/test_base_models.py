@@ -151,7 +151,7 @@ def test_nfe_of_a_stop_is_what_blocks_cost(tmp_path: Path) -> None:
         ("bd3lm", 64, (1, 4, 8, 16, 32), False),
         ("mdlm", 4, (1, 4, 8, 16, 32), False),
         ("sedd", 4, (1, 4, 8, 16, 32), False),
-        ("ar", 4, (1,), True),
+        ("ar", 4, (1, 4, 8, 16, 32), True),
     ],
 )
 def test_the_desk_offers_what_the_network_can_do(

@@ -8,7 +8,7 @@ import pytest
 
 from app.environment import ROOT
 from model.catalog import CATALOG, PUBLISHED, SMOLLM2, Entry, UnknownModel, UnknownStop, find
-from model.contract import Dial
+from model.contract import BLOCK_SIZES, Dial
 
 every_entry = pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.id)
 
@@ -60,7 +60,7 @@ def test_every_checkpoint_of_the_authors_is_there_and_what_it_cannot_do_is_said(
     assert [entry.id for entry in PUBLISHED if entry.verifies] == ["ar-noeos-owt"]
     assert not any(entry.instructs for entry in PUBLISHED)
     assert all(entry.slides and entry.tokenizer == "openai-community/gpt2" for entry in PUBLISHED)
-    assert [max(entry.block_sizes) for entry in PUBLISHED] == [4, 8, 16, 32, 32, 32, 32, 1]
+    assert [max(entry.block_sizes) for entry in PUBLISHED] == [4, 8, 16, 32, 32, 32, 32, 32]
 
 
 @pytest.mark.parametrize("entry", [entry for entry in PUBLISHED if not entry.verifies], ids=lambda entry: entry.id)
@@ -94,8 +94,10 @@ def test_what_an_entry_names_can_be_had(entry: Entry) -> None:
 
 
 @every_entry
-def test_a_causal_model_without_an_adapter_offers_block_size_1_alone(entry: Entry) -> None:
+def test_a_causal_model_without_an_adapter_takes_a_forward_a_token_in_blocks_of_any_size(entry: Entry) -> None:
     assert 1 in entry.block_sizes
-    assert entry.adapter is not None or not entry.verifies or entry.block_sizes == (1,)
+    if entry.verifies and entry.adapter is None:
+        assert {(stop.dial.rule, stop.nfe_per_token) for stop in entry.stops} == {("verified", 1.0)}
+        assert entry.block_sizes == BLOCK_SIZES
     for size in entry.block_sizes:
         Dial(size, 1, "verified")

@@ -45,7 +45,7 @@ def written(engine: Engine, stop: str, **other: Any) -> str:
 @every_kind
 def test_without_an_adapter_a_model_writes_token_by_token(tmp_path: Path, kind: str) -> None:
     entry = entry_for(str(write_chat_model(tmp_path, kind)))
-    assert (entry.block_sizes, entry.instructs, entry.verifies) == ((1,), True, True)
+    assert (entry.adapter, entry.instructs, entry.verifies) == (None, True, True)
     assert [stop.name for stop in entry.stops] == ["exact", "balanced"]
     assert [stop.dial.rounds for stop in entry.stops] == [False, True]
     assert entry.context == FAMILY[kind].max_position_embeddings
@@ -69,8 +69,9 @@ def test_a_copy_of_the_default_model_has_the_default_adapter(tmp_path: Path) -> 
     assert (entry.adapter, entry.head, entry.stops) == (SMOLLM2.adapter, SMOLLM2.head, SMOLLM2.stops)
 
 
-def test_the_larger_models_of_the_catalogue_have_the_chat_format_and_one_token_a_block() -> None:
-    assert all((entry.block_sizes, entry.instructs, entry.adapter) == ((1,), True, None) for entry in LARGER)
+def test_the_larger_models_of_the_catalogue_write_a_token_a_forward() -> None:
+    assert all((entry.instructs, entry.adapter) == (True, None) for entry in LARGER)
+    assert {stop.nfe_per_token for entry in LARGER for stop in entry.stops} == {1.0}
     assert all(entry.stop(entry.default_stop).dial.threshold == 0.0 for entry in LARGER)
 
 

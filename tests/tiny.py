@@ -305,7 +305,8 @@ class PlainSampler:
             slots.append(self._next(draws))
             self.fresh = False
         while len(slots) < size and END not in slots:
-            proposals, laws = self._propose(min(size - len(slots) - 1, PROPOSALS), draws)
+            most = 0 if self.network.adapter is None else PROPOSALS  # frozen weights alone denoise nothing
+            proposals, laws = self._propose(min(size - len(slots) - 1, most), draws)
             count = len(proposals)
             self.nfe += 1
             after = self.network.causal([*self.text, *proposals])[-count - 1 :]
