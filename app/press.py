@@ -291,7 +291,7 @@ class Press:
     def _on_job_event(self, task: Task, event: Any) -> None:
         match event:
             case Finished() | Filled():
-                self._over(task, task.finish(event))
+                self._on_finished(task, event)
             case Stopped():
                 self._over(task, task.ending or Ending("stopped"))
             case Failed():
@@ -301,6 +301,17 @@ class Press:
                     self._deaths = 0
                 if task.ending is not None:
                     self._worker.stop(task.id)
+
+    def _on_finished(self, task: Task, event: Finished | Filled) -> None:
+        try:
+            asked = task.onward(self.known, event)
+        except Refused as refusal:
+            self._over(task, Ending("failed", str(refusal)))
+            return
+        if asked is None:
+            self._over(task, task.finish(event))
+        else:
+            self._worker.submit(asked)
 
     # ------------------------------------------------------------------------------------------------------- telling
 

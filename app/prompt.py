@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.draft import Document, Section, count_words
+from app.draft import Block, Document, Section, count_words
 
 SYSTEM = "You are a helpful writing assistant."
 
@@ -25,6 +25,12 @@ CONTEXT_WORDS = 120
 
 LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three paragraphs"))
 """How a length is told to the model: below so many words, in these."""
+
+WHOLE_WORDS = 180
+"""A section of no more words is asked for as a whole, whatever the model."""
+
+PARAGRAPH_WORDS = 120
+"""What is asked for where a longer one is asked for part by part."""
 
 LEAST_SO_FAR = 64
 """Of a section that is to be continued, at least this many tokens are read, or the brief is too long."""
@@ -40,6 +46,7 @@ CHARACTERS = 16
 
 _SENTENCE_START = re.compile(r"(?<=[.!?…。！？])[\"'”’»)\]]*\s+|\n+")
 _WORD_START = re.compile(r"\s+")
+_EMPTY_LINE = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 class PromptError(Exception):
@@ -92,7 +99,13 @@ class Reading:
 
 
 def read_for(
-    document: Document, section: Section, *, count: Callable[[str], int], budget: int, words: int | None = None
+    document: Document,
+    section: Section,
+    *,
+    count: Callable[[str], int],
+    budget: int,
+    words: int | None = None,
+    part: int = 0,
 ) -> Reading:
     """What the model reads to write `section`: style sheet, outline of what went before, the end of the section before,
     the task, and the section's own text.
@@ -100,6 +113,8 @@ def read_for(
     count   tokens of a text.
     budget  tokens that may be read: the model's context less what is to be written.
     words   length of the whole section that is asked for; None: its target.
+    part    a long section is asked for part by part, each of about so many words: its earlier parts are read like a
+            section before, so that the model begins an answer of a length it is good at. 0: as a whole.
     Raises EmptyBrief, BriefTooLong.
 
     Where not all of it fits, the outline gives way first, then the section before, then the beginning of the section's
@@ -108,16 +123,22 @@ def read_for(
     if not section.title.strip() and not section.brief.strip():
         raise EmptyBrief("This section has neither a title nor a brief; write in one of them what it is to be about.")
     style, words = document.style.strip(), section.target_words if words is None else words
-    task = _task(document.title, section, words, style)
+    part = part_for(words, part)
+    start = beginning_of_part(section.text, part)
+    earlier, text = section.text[:start].strip(), section.text[start:]
+    asked = min(words - count_words(earlier), PARAGRAPH_WORDS) if part else words
+    task = _task(document.title, section, asked, style)
     room = budget - CHAT_TOKENS - count(SYSTEM)
-    missing = count(task) + min(count(section.text), LEAST_SO_FAR) - room
+    missing = count(task) + min(count(text), LEAST_SO_FAR) - room
     if missing > 0:
         what = f"The brief of {_called(section)}"
         if style:
             what += ", with the style sheet,"
         raise BriefTooLong(f"{what} is about {missing} tokens longer than the model can read; shorten it.")
-    so_far = end_that_fits(section.text, count, room - count(task))
+    so_far = end_that_fits(text, count, room - count(task))
     before = [other for other in _before(document, section) if other.text.strip()]
+    if earlier:
+        before.append(replace(section, blocks=(Block(earlier, "writer"),)))
     ending = outline = ""
     left_out = []
     if before:
@@ -127,19 +148,35 @@ def read_for(
             outline = _outline(before[:-1], lambda text: count(_message(text, ending, task)) <= room - count(so_far))
         left_out = _left_out(before, ending, outline)
     user = _message(outline, ending, task)
-    if so_far != section.text:
+    if so_far != text:
         left_out.append(f"The beginning of {_called(section)} does not fit and is left out.")
     parts = _parts(
         ("desk", "What every model is told", SYSTEM),
         ("earlier", "Outline of the earlier sections", outline),
         ("before", f"End of {_called(before[-1])}" if before else "", ending),
-        ("task", "Titles, brief and length", _task(document.title, section, words, "")),
+        ("task", "Titles, brief and length", _task(document.title, section, asked, "")),
         ("style", "Style sheet", style),
         ("text", "This section so far", so_far),
         count=count,
     )
     tokens = CHAT_TOKENS + count(SYSTEM) + count(user) + count(so_far)
     return Reading(SYSTEM, user, so_far, tuple(left_out), tokens, parts)
+
+
+def part_for(words: int, part: int) -> int:
+    """Words of a part of a section of so many words; 0 where it is asked for as a whole."""
+    return part if words > WHOLE_WORDS else 0
+
+
+def beginning_of_part(text: str, part: int) -> int:
+    """Where in a text the part begins that is being written: behind the last empty line that has so many words before
+    it, up to the one before. The same text always has the same parts, whoever wrote it."""
+    start = 0
+    if part:
+        for line in _EMPTY_LINE.finditer(text):
+            if count_words(text[start : line.start()]) >= part:
+                start = line.end()
+    return start
 
 
 def read_on(document: Document, section: Section, *, count: Callable[[str], int], budget: int) -> Reading:

@@ -72,7 +72,8 @@ class ReviseTask(Task):
             if budget < ROOM_TOKENS:
                 raise Refused("The passage is longer than the model can read; select less of it.")
             if entry.instructs:
-                reading = read_for(document, read_to, count=count, budget=budget, words=self._section.target_words)
+                words, part = self._section.target_words, entry.part_words
+                reading = read_for(document, read_to, count=count, budget=budget, words=words, part=part)
             else:
                 reading = read_on(document, read_to, count=count, budget=budget)
         except (PromptError, NotFound) as error:

@@ -6,6 +6,7 @@ Pure but for remembering: knows nothing of the worker, the store or the clock, w
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +58,8 @@ class RunningJob:
 
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
+        self._request, self._first = order.request, 0  # of the part under way; the number of blocks before it
+        self._parts: list[Finished] = []
         self.id = order.request.job
         self.newest: BlockStep | None = None
         self.reading: Reading | None = None
@@ -111,23 +114,31 @@ class RunningJob:
         """What to ask a new model process for: the rest of the text, from the last locked block on."""
         self.waiting = False
         self._since = now
-        request = self.order.request
-        if not self._locked:
+        request, written = self._request, self._locked[self._first :]
+        if not written:
             return request
         return replace(
             request,
-            so_far=request.so_far + self.text,
+            so_far=request.so_far + "".join(block.text for block in written),
             words=max(1, self.words_left),
-            max_tokens=max(1, request.max_tokens - self.tokens),
-            first_block=self._locked[-1].block + 1,
+            max_tokens=max(1, request.max_tokens - sum(len(block.tokens) for block in written)),
+            first_block=self.next_block,
         )
 
-    def finish(self, event: Finished) -> None:
-        """Takes over the engine's own sums, which know the forwards and seconds of what was tried and thrown away."""
+    def begin_part(self, request: Request, event: Finished) -> None:
+        """The part before is finished, as the event says, and the next one has been asked for."""
+        self._request, self._first = request, len(self._locked)
+        self._parts.append(event)
+
+    def finish(self, event: Finished) -> Finished:
+        """Takes over the engine's own sums, which know the forwards and seconds of what was tried and thrown away;
+        returns them for all parts together."""
         self.newest = self.reading = None
+        whole = added([*self._parts, event])
         if not self.resumed:
-            self._nfe, self._seconds = event.nfe, event.seconds
-            self._first_block_seconds = event.first_block_seconds
+            self._nfe, self._seconds = whole.nfe, whole.seconds
+            self._first_block_seconds = whole.first_block_seconds
+        return whole
 
     # --------------------------------------------------------------------------------------------------- what is so
 
@@ -139,6 +150,11 @@ class RunningJob:
     @property
     def tokens(self) -> int:
         return sum(len(block.tokens) for block in self._locked)
+
+    @property
+    def next_block(self) -> int:
+        """Its number."""
+        return self._locked[-1].block + 1 if self._locked else 0
 
     @property
     def words_left(self) -> int:
@@ -189,3 +205,22 @@ class RunningJob:
             return None if self.order.expected is None else max(0.0, self.order.expected - self.elapsed(now))
         per_word = tokens / self.words if self.words >= FEW_WORDS else self.order.tokens_per_word
         return max(0, self.words_left) * per_word / speed
+
+
+def added(parts: Sequence[Finished]) -> Finished:
+    """The sums of several parts of a job, which ends as the last of them does."""
+
+    def total(name: str) -> Any:
+        return sum(getattr(part, name) for part in parts)
+
+    return replace(
+        parts[-1],
+        tokens=total("tokens"),
+        words=total("words"),
+        seconds=total("seconds"),
+        first_block_seconds=parts[0].first_block_seconds,
+        nfe=total("nfe"),
+        blocks=total("blocks"),
+        reading_seconds=total("reading_seconds"),
+        ending_seconds=total("ending_seconds"),
+    )

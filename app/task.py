@@ -98,6 +98,10 @@ class Task(ABC):
     def hear(self, event: JobEvent) -> bool:
         """Something happened that does not end it. Returns whether it has got ahead: something is kept now."""
 
+    def onward(self, known: Callable[[], Known], event: Finished | Filled) -> Asked | None:
+        """What to ask the model next, where what it has finished was a part of the job; else None. Raises Refused."""
+        return None
+
     @abstractmethod
     def finish(self, event: Finished | Filled) -> Ending:
         """The model is done with it."""

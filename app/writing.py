@@ -11,15 +11,19 @@ from dataclasses import asdict
 
 from app.corrections import Seconds
 from app.dialing import key_of, seconds_to_write
-from app.draft import Section
+from app.draft import Section, count_words
 from app.events import DeskEvent, Hub, block_facts, picture
-from app.prompt import CHAT_TOKENS, PromptError, Reading, read_for, read_on
+from app.prompt import CHAT_TOKENS, PromptError, Reading, part_for, read_for, read_on
 from app.records import NotFound
 from app.running import Order, RunningJob
 from app.store import Store, StoreError
 from app.task import Asked, Ending, Known, Refused, Task
 from model import contract
+from model.catalog import Entry
 from model.contract import BlockLocked, BlockStep, Dial, Filled, Finished, JobEvent, Request
+
+SENTENCE_WORDS = 10
+"""About so many more words has a part, up to the end of its sentence."""
 
 LEAST_WORDS = 10
 """A section that lacks fewer words than this has reached its target."""
@@ -70,10 +74,13 @@ class WriteTask(Task):
         return request
 
     def _order(self, known: Known) -> Order:
-        """Raises Refused."""
+        """The first part, or the next one of a job that is under way. Raises Refused."""
+        job = self._job
         try:
             section = self._store.section(self.section_id)
             words = words_wanted(section) if self._words is None else self._words
+            if job is not None:
+                words = max(1, job.words_left)
             reading = read(self._store, known, section, words)
         except (PromptError, NotFound) as error:
             raise Refused(str(error)) from error
@@ -86,7 +93,17 @@ class WriteTask(Task):
             stop_name=self._stop_name,
             words=words,
             seed=self._seed,
+            first_block=0 if job is None else job.next_block,
         )
+
+    def onward(self, known: Callable[[], Known], event: Finished | Filled) -> Asked | None:
+        """After a part of the section its next one, asked for as the text stands now. Raises Refused."""
+        assert self._job is not None
+        if not isinstance(event, Finished) or event.reason != "part" or self.ending is not None:
+            return None
+        request = self._order(known()).request
+        self._job.begin_part(request, event)
+        return request
 
     def again(self) -> Asked:
         assert self._job is not None
@@ -141,9 +158,9 @@ class WriteTask(Task):
         job = self._job
         assert job is not None
         assert isinstance(event, Finished)
-        if self.ending is not None and self.ending.sentence:
+        if self.ending is not None and (self.ending.sentence or event.reason == "part"):
             return self.ending
-        job.finish(event)
+        event = job.finish(event)
         order = job.order
         if event.reason == "length" and not job.resumed and order.reckoned is not None:
             self._learn(order.dial_key, predicted=order.reckoned, measured=_measured(event))
@@ -201,7 +218,8 @@ def read(store: Store, known: Known, section: Section, words: int) -> Reading:
     document, budget = store.document(section.document_id), room_for_reading(known, words)
     if not known.entry.instructs:
         return read_on(document, section, count=known.count, budget=budget)
-    return read_for(document, section, count=known.count, budget=budget, words=section.words + words)
+    whole, part = section.words + words, known.entry.part_words
+    return read_for(document, section, count=known.count, budget=budget, words=whole, part=part)
 
 
 def room_for_reading(known: Known, words: int) -> int:
@@ -224,6 +242,7 @@ def order(
     stop_name: str | None,
     words: int,
     seed: int,
+    first_block: int = 0,
 ) -> Order:
     """What the model is asked, with the seconds it should take."""
     entry, ready = known.entry, known.ready
@@ -239,11 +258,15 @@ def order(
         seed=seed,
         words=words,
         max_tokens=most,
+        first_block=first_block,
+        part=part_for(section.words + words, entry.part_words),
+        earlier=max(0, section.words - count_words(reading.so_far)),
     )
     key = key_of(entry, dial, stop_name)
     reckoned = expected = None
     if ready.speeds:
-        reckoned = seconds_to_write(entry, ready, dial, stop_name, prompt_tokens=reading.tokens, words=words)
+        tokens = readings(entry, section, words) * reading.tokens
+        reckoned = seconds_to_write(entry, ready, dial, stop_name, prompt_tokens=tokens, words=words)
         expected = known.corrections.corrected(key, reckoned)
     return Order(
         request=request,
@@ -255,6 +278,12 @@ def order(
         tokens_per_word=entry.tokens_per_word,
         left_out=reading.left_out,
     )
+
+
+def readings(entry: Entry, section: Section, words: int) -> int:
+    """How often the model will read what it is asked, to write so many words more: once for each part."""
+    part = part_for(section.words + words, entry.part_words)
+    return max(1, round(words / (part + SENTENCE_WORDS))) if part else 1
 
 
 def predicted(
@@ -271,6 +300,7 @@ def predicted(
         tokens = read(store, known, section, words).tokens
     except PromptError:
         tokens = CHAT_TOKENS + known.count(section.text)  # the brief will be written or shortened yet
+    tokens *= readings(known.entry, section, words)
     seconds = seconds_to_write(known.entry, known.ready, dial, stop_name, prompt_tokens=tokens, words=words)
     return known.corrections.corrected(key_of(known.entry, dial, stop_name), seconds)
 

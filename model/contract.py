@@ -102,7 +102,10 @@ class Request:
     dial, seed   settings; the seed of block b is derived from (seed, b), so a resumed job goes on as it would have.
     words        words still to write (the length target less what so_far has); None: until the model ends by itself.
     max_tokens   never write more tokens than this.
-    first_block  number of the first block to write; above 0 when a job is resumed.
+    first_block  number of the first block to write; above 0 when a job is resumed, or goes on with its next part.
+    part         words after which a part of the text ends with the next sentence, and the job with it, unless little is
+                 left to write; so_far counts. 0: the text is written as a whole.
+    earlier      words of the section that stand before so_far.
     """
 
     job: str
@@ -114,6 +117,8 @@ class Request:
     words: int | None
     max_tokens: int = 4096
     first_block: int = 0
+    part: int = 0
+    earlier: int = 0
 
 
 MOST_CANDIDATES = 8
@@ -295,11 +300,11 @@ class Finished:
     reading_seconds, ending_seconds: of those, for the prompt and for the tries at the last sentences.
 
     reason  "length": the length target is met. "end": the model ended by itself. "budget": max_tokens or the context
-            is used up.
+            is used up. "part": a part of the text has ended, and an empty line stands behind it.
     """
 
     job: str
-    reason: Literal["length", "end", "budget"]
+    reason: Literal["length", "end", "budget", "part"]
     tokens: int
     words: int
     seconds: float

@@ -105,7 +105,8 @@ def target_of(request: Request) -> Target | None:
     """
     if request.words is None:
         return None
-    slack = min(tolerance(request.words + count_words(request.so_far)), max(1, request.words // 2))
+    whole = request.words + count_words(request.so_far) + request.earlier
+    slack = min(tolerance(whole), max(1, request.words // 2))
     return Target(request.words, max(1, request.words - slack), request.words + slack)
 
 

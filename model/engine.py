@@ -30,6 +30,7 @@ from model.contract import (
     Ready,
     Request,
     Slot,
+    count_words,
 )
 from model.denoiser import BlockCache, Denoiser
 from model.drawing import Kinds
@@ -39,14 +40,18 @@ from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
 from model.kept_speed import Speed, known_or
 from model.passage import lay_out
 from model.sampler import BlockSampler, Draws, Pictures, Step, block_seed
+from model.sentences import closes_sentence
 from model.speed import measure, warm_up
 from model.tokenizer import TextStream, TextTokenizer, UnusableTokenizer
 from model.weights import WeightsUnavailable, locate
 
-Reason = Literal["length", "end", "budget"]
+Reason = Literal["length", "end", "budget", "part"]
 
 BLOCK_SIZE_1 = Dial(1, 1, "verified")
 """Reads the text around a passage."""
+
+NEW_PART = "\n\n"
+"""Behind a part of a text, whose next one the desk then asks for."""
 
 SHORT_BLOCK = 8
 """Tokens: shorter blocks are not worth their while before the end of a text."""
@@ -185,7 +190,7 @@ class _Job:
         self._sampler, self._facts = sampler, sampler.denoiser.facts
         self._stream = TextStream(tokenizer)
         self._text = request.so_far
-        self._at_a_start = not request.first_block and not request.so_far[-1:].strip()
+        self._at_a_start = not request.so_far or (not request.first_block and not request.so_far[-1:].strip())
         self._block = request.first_block
         self._tokens = self._words = self._nfe = 0
         self._began = began
@@ -225,10 +230,28 @@ class _Job:
             yield self._picture(step)
         tokens, nll = pictures.block.tokens[0].tolist(), pictures.block.nll[0]
         end = tokens.index(self._tokenizer.end) if self._tokenizer.end in tokens else None
+        reason: Reason | None = None if end is None else "end"
+        more: list[int] = []
+        if reason is None and (at := self._end_of_part(tokens)) is not None:
+            end, more, reason = at, self._tokenizer.encode(NEW_PART), "part"
         forwards = self._sampler.nfe - nfe
         self._nfe += forwards
-        yield self._lock(tokens[:end], float(nll[:end].sum()), seed, forwards, time.perf_counter() - began)
-        return None if end is None else "end"
+        yield self._lock([*tokens[:end], *more], float(nll[:end].sum()), seed, forwards, time.perf_counter() - began)
+        return reason
+
+    def _end_of_part(self, tokens: list[int]) -> int | None:
+        """How many tokens of the next block still belong to this part of the text; None: all of them."""
+        part, target = self._request.part, self._target
+        if not part or target is None or target.least - self._words < part:
+            return None
+        pieces = [self._tokenizer.piece(token) for token in tokens]
+        there = count_words(self._request.so_far) + self._words
+        for at in range(1, len(pieces)):
+            text = self._text + "".join(pieces[:at])
+            over = closes_sentence(text) or pieces[at].count("\n") > 1
+            if over and pieces[at][:1].isspace() and there + words_of(self._text, pieces[:at]) >= part:
+                return at
+        return None
 
     def _near_the_end(self, target: Target) -> bool:
         return self._words_before_the_end(target) <= self._shortest

@@ -151,7 +151,7 @@ class ScriptedEngine:
             yield Reading(job, min(done, total), total)
         tokens, text, nfe, block = 0, "", 0, request.first_block
         first_block_seconds = 0.0
-        reason: Literal["length", "end", "budget"] | None = None
+        reason: Literal["length", "end", "budget", "part"] | None = None
         while reason is None:
             lines = self._script.read()
             if block == lines.fail_block:
@@ -165,12 +165,15 @@ class ScriptedEngine:
                 written = count_words(text + "".join(texts))
                 if request.words is not None and written >= request.words:
                     reason = "length"
+                elif request.part and request.words is not None and request.words - written >= request.part:
+                    if count_words(request.so_far + text + "".join(texts)) >= request.part:
+                        reason = "part"
                 elif lines.end_after is not None and written >= lines.end_after:
                     reason = "end"
                 elif tokens + len(texts) >= request.max_tokens:
                     reason = "budget"
             if reason is not None:
-                texts[-1] = texts[-1].rstrip(".") + "."
+                texts[-1] = texts[-1].rstrip(".") + "." + ("\n\n" if reason == "part" else "")
             forwards = 0
             for slots in pictures(request, block, texts):
                 forwards += 1

@@ -76,6 +76,31 @@ def test_every_stop_writes_blocks_that_add_up_to_the_wanted_length(opened: Opene
         assert last.words == count_words("the sea" + text_of(events)) - 2
 
 
+def test_a_part_ends_with_its_sentence_and_an_empty_line(opened: Opened) -> None:
+    events = opened.write(words=120, part=20)
+    text, last = text_of(events), events[-1]
+    assert isinstance(last, Finished)
+    assert last.reason == "part"
+    assert text.endswith(".\n\n")
+    assert last.words == count_words("the sea" + text) - 2
+    assert count_words("the sea" + text) >= 20
+    if "." in text[:-3]:  # where the sentence before it ended the part was not long enough
+        assert count_words("the sea" + text[: text.rindex(".", 0, -3)]) < 20
+    assert last.tokens == sum(len(block.tokens) for block in locked(events))
+    rest = opened.write(words=120 - last.words, so_far="", part=20, earlier=last.words, first_block=last.blocks)
+    assert isinstance(rest[-1], Finished)
+    assert rest[-1].reason == "part"
+    assert text_of(rest) != text
+    assert text_of(rest) == text_of(rest).lstrip()
+
+
+def test_the_last_part_is_written_to_the_wanted_length_of_the_whole(opened: Opened) -> None:
+    last = opened.write(words=30, part=20, earlier=300)[-1]
+    assert isinstance(last, Finished)
+    assert last.reason == "length"
+    assert abs(last.words - 30) <= 10  # three of a hundred of all the words
+
+
 def test_only_a_causal_network_tells_an_nll(opened: Opened) -> None:
     nlls = [block.nll for block in locked(opened.write())]
     if opened.entry.verifies:

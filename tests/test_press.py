@@ -16,8 +16,8 @@ from app.press import Press
 from app.session import Refused, Session
 from app.store import Store
 from app.worker import Worker, WorkerEvent
-from model.catalog import SMOLLM2
-from model.contract import Dial, Failed
+from model.catalog import PART_WORDS, SMOLLM2
+from model.contract import Dial, Failed, count_words
 from tests.scripted_engine import Script, scripted_child
 
 PATIENCE = 60.0
@@ -242,3 +242,70 @@ def test_closing_a_desk_ends_only_its_own_jobs(shop: Shop) -> None:
     other.until_job(theirs, "finished")
     assert [row.state for row in visitor.store.jobs(visitor.sections[0].id)] == ["stopped"]
     assert first
+
+
+# ------------------------------------------------------------------------------------------------- part by part
+
+
+def long_section(shop: Shop) -> tuple[Visitor, Section]:
+    visitor = shop.visitors[0]
+    document = visitor.store.document(visitor.document)
+    made = visitor.store.add_section(
+        document.id, document.revision, after=document.sections[-1].id, title="Long", target_words=300
+    )
+    return visitor, made.sections[-1]
+
+
+def parts_of(visitor: Visitor, section: Section) -> list[int]:
+    return [count_words(part) for part in visitor.store.section(section.id).text.split("\n\n")]
+
+
+def test_a_long_section_is_written_part_by_part_in_one_job(shop: Shop) -> None:
+    visitor, section = long_section(shop)
+    job = visitor.session.write(section.id, dial=DIAL, seed=7)
+    told = visitor.until(lambda event: event["type"] == "job" and event["state"] == "finished")
+    assert told[-1]["job"] == job
+    assert told[-1]["meter"]["words"] == 300
+    parts = parts_of(visitor, section)
+    assert sum(parts) == 300
+    assert len(parts) == 3
+    assert all(part >= PART_WORDS for part in parts)
+    locked = [event for event in told if event["type"] == "locked"]
+    assert [event["index"] for event in locked] == list(range(len(locked)))
+    assert len({event["block"]["seed"] for event in locked}) == len(locked)
+    assert told[-1]["meter"]["blocks"] == len(locked)
+    readings = [event for event in told if event["type"] == "reading" and event["done"] == event["total"]]
+    assert len(readings) == len(parts)  # each is asked for anew
+
+
+def test_a_part_is_asked_for_as_the_text_stands_then(shop: Shop) -> None:
+    """Whoever changes the brief while a part is written is heard with the next one."""
+    visitor, section = long_section(shop)
+    shop.script.hold(block=4)
+    visitor.session.write(section.id, dial=DIAL, seed=7)
+    visitor.until(lambda event: event["type"] == "step" and event["block"] == 4)
+    now = visitor.store.section(section.id)
+    visitor.session.change_section(section.id, now.revision, title="", brief="")
+    shop.script.release()
+    end = visitor.until(lambda event: event["type"] == "job" and event["state"] in ("finished", "failed"))[-1]
+    assert end["state"] == "failed"
+    assert "neither a title nor a brief" in end["sentence"]
+    assert len(parts_of(visitor, section)) == 2  # the part that was under way is there, and an empty line behind it
+
+
+def test_a_job_goes_on_in_its_second_part_after_a_death(shop: Shop) -> None:
+    visitor, section = long_section(shop)
+    alone = visitor.session.write(section.id, dial=DIAL, seed=7)
+    visitor.until_job(alone, "finished")
+    whole = visitor.store.section(section.id).text
+    now = visitor.store.section(section.id)
+    visitor.session.save_text(section.id, now.revision, len(now.blocks), "")
+    shop.script.hold(block=30)
+    job = visitor.session.write(section.id, dial=DIAL, seed=7)
+    visitor.until(lambda event: event["type"] == "step" and event["block"] == 30)
+    pid = shop.press._worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    shop.script.release()
+    visitor.until_job(job, "finished")
+    assert visitor.store.section(section.id).text == whole

@@ -14,11 +14,13 @@ from app.prompt import (
     CHAT_TOKENS,
     CONTEXT_WORDS,
     SYSTEM,
+    WHOLE_WORDS,
     BriefTooLong,
     EmptyBrief,
     NothingToContinue,
     PromptError,
     Reading,
+    beginning_of_part,
     end_that_fits,
     read_for,
     read_on,
@@ -337,3 +339,54 @@ def test_a_novel_before_costs_a_base_model_little() -> None:
     own = section(1, "Night", text=STORY * 100)
     read_on(document(own), own, count=count, budget=1000)
     assert sum(calls) < len(STORY) * 40
+
+
+# ------------------------------------------------------------------------------------------------- part by part
+
+PART = 5
+PARAGRAPHS = st.lists(st.text("ab .", max_size=30), max_size=8).map("\n\n".join)
+
+
+@given(PARAGRAPHS)
+def test_a_part_begins_behind_an_empty_line_that_enough_words_stand_before(text: str) -> None:
+    start, lines = beginning_of_part(text, PART), [line.end() for line in re.finditer(r"\n\n\s*", text)]
+    assert start == 0 or start in lines
+    assert start == 0 or count_words(text[:start]) >= PART
+    assert all(count_words(text[start:line]) < PART for line in lines if line > start)
+    assert beginning_of_part(text, 0) == 0
+
+
+@given(PARAGRAPHS, st.text("ab .", min_size=1, max_size=30))
+def test_a_text_that_grows_by_a_word_keeps_its_parts(text: str, more: str) -> None:
+    """So what is read anew after a stop is what was read when it was written."""
+    grown = f"{text}a{more}"
+    assert beginning_of_part(grown, PART) in (beginning_of_part(text, PART), beginning_of_part(text + "a", PART))
+
+
+def read_in_parts(*sections: Section, words: int | None = None) -> Reading:
+    whole = document(*sections)
+    return read_for(whole, sections[-1], count=tokens, budget=8000, words=words, part=90)
+
+
+def test_a_long_section_is_asked_for_by_the_paragraph() -> None:
+    read = read_in_parts(section(1, "Night", "Fog comes in.", words=400))
+    assert read.user.endswith("Fog comes in.\nWrite one paragraph.")
+    short = section(1, "Night", "Fog comes in.", words=WHOLE_WORDS)
+    assert read_in_parts(short) == reading(short)
+
+
+def test_of_a_long_section_the_earlier_parts_are_read_as_what_was_written_before() -> None:
+    first = " ".join(f"Word {number}." for number in range(60))
+    text = f"{first}\n\nAnd then"
+    read = read_in_parts(section(1, "Dusk", text="It was dusk."), section(2, "Night", text=text, words=400))
+    assert read.so_far == "And then"
+    assert read.user.startswith("This comes first:\n\n- Dusk: It was dusk.\n\nThis was written before:\n\nWord 0. ")
+    assert "Word 59.\n\nWrite about “Night”".replace("“", '"').replace("”", '"') in read.user
+    assert read_in_parts(section(2, "Night", text=f"{first}\n\n", words=400)).so_far == ""
+    assert read_in_parts(section(2, "Night", text=first, words=400)).so_far == first
+
+
+@pytest.mark.parametrize(("there", "told"), [(0, "one paragraph"), (370, "a few sentences")])
+def test_the_last_part_is_asked_for_by_what_is_lacking(there: int, told: str) -> None:
+    text = " ".join(["word"] * (there - 1) + ["end."]) + "\n\n" if there else ""
+    assert read_in_parts(section(1, "Night", text=text, words=400)).user.endswith(f"Write {told}.")

@@ -158,3 +158,19 @@ def test_what_is_shown_of_a_block_goes_when_it_locks() -> None:
     made = running.lock(block(0, " one"), now=101.0)
     assert running.newest is None
     assert (made.text, made.author, made.job, made.dial, made.seed, made.nfe) == (" one", "model", "job", DIAL, 9, 3)
+
+
+def test_the_parts_of_a_job_are_one_text_and_their_sums_are_added() -> None:
+    running = job(words=40)
+    running.lock(block(0, " One two three.\n\n"), now=101.0)
+    second = replace(REQUEST, so_far="", words=37, first_block=1, user="what comes next")
+    running.begin_part(second, finished(reason="part", reading_seconds=0.5))
+    assert (running.next_block, running.words_left) == (1, 37)
+    running.interrupted(now=102.0)
+    assert running.resume(now=103.0) == second
+    running.lock(block(1, "Four"), now=104.0)
+    again = running.resume(now=105.0)
+    assert (again.so_far, again.words, again.first_block, again.user) == ("Four", 36, 2, "what comes next")
+    whole = running.finish(finished(reading_seconds=0.25, first_block_seconds=9.0))
+    assert (whole.reason, whole.tokens, whole.nfe, whole.seconds) == ("length", 16, 22, 6.0)
+    assert (whole.reading_seconds, whole.first_block_seconds) == (0.75, 1.2)
