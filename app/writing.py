@@ -19,7 +19,6 @@ from app.running import Order, RunningJob
 from app.store import Store, StoreError
 from app.task import Asked, Ending, Known, Refused, Task
 from model import contract
-from model.catalog import Entry
 from model.contract import BlockLocked, BlockStep, Dial, Filled, Finished, JobEvent, Request
 
 SENTENCE_WORDS = 10
@@ -265,7 +264,7 @@ def order(
     key = key_of(entry, dial, stop_name)
     reckoned = expected = None
     if ready.speeds:
-        tokens = readings(entry, section, words) * reading.tokens
+        tokens = readings(known, section, words) * reading.tokens
         reckoned = seconds_to_write(entry, ready, dial, stop_name, prompt_tokens=tokens, words=words)
         expected = known.corrections.corrected(key, reckoned)
     return Order(
@@ -280,9 +279,9 @@ def order(
     )
 
 
-def readings(entry: Entry, section: Section, words: int) -> int:
+def readings(known: Known, section: Section, words: int) -> int:
     """How often the model will read what it is asked, to write so many words more: once for each part."""
-    part = part_for(section.words + words, entry.part_words)
+    part = part_for(section.words + words, known.entry.part_words)
     return max(1, round(words / (part + SENTENCE_WORDS))) if part else 1
 
 
@@ -300,7 +299,7 @@ def predicted(
         tokens = read(store, known, section, words).tokens
     except PromptError:
         tokens = CHAT_TOKENS + known.count(section.text)  # the brief will be written or shortened yet
-    tokens *= readings(known.entry, section, words)
+    tokens *= readings(known, section, words)
     seconds = seconds_to_write(known.entry, known.ready, dial, stop_name, prompt_tokens=tokens, words=words)
     return known.corrections.corrected(key_of(known.entry, dial, stop_name), seconds)
 

@@ -77,7 +77,7 @@ def test_every_stop_writes_blocks_that_add_up_to_the_wanted_length(opened: Opene
 
 
 def test_a_part_ends_with_its_sentence_and_an_empty_line(opened: Opened) -> None:
-    events = opened.write(words=120, part=20)
+    events = opened.write(words=400, part=20)
     text, last = text_of(events), events[-1]
     assert isinstance(last, Finished)
     assert last.reason == "part"
@@ -87,7 +87,7 @@ def test_a_part_ends_with_its_sentence_and_an_empty_line(opened: Opened) -> None
     if "." in text[:-3]:  # where the sentence before it ended the part was not long enough
         assert count_words("the sea" + text[: text.rindex(".", 0, -3)]) < 20
     assert last.tokens == sum(len(block.tokens) for block in locked(events))
-    rest = opened.write(words=120 - last.words, so_far="", part=20, earlier=last.words, first_block=last.blocks)
+    rest = opened.write(words=400 - last.words, so_far="", part=20, earlier=last.words, first_block=last.blocks)
     assert isinstance(rest[-1], Finished)
     assert rest[-1].reason == "part"
     assert text_of(rest) != text

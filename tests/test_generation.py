@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from model.catalog import SMOLLM2, Entry
+from model.backbones.load import read_config
+from model.catalog import ADAPTER, SMOLLM2, Entry
 from model.contract import Dial, InvalidSetting, count_words
 from model.evaluation import generation
 from model.evaluation.figures import summary, table
@@ -38,6 +39,8 @@ from model.evaluation.writing import BASELINE, BASELINE_NAME, Text, cached, repe
 from model.gguf_file import convert
 from model.tokenizer import byte_level_bpe
 from tests import tiny
+from tests.tiny import parts
+from tests.tiny_chat import write_adapter
 from tests.tiny_gguf import CONTROLS, vocabulary, write_tiny_gguf
 
 FIGURES = (
@@ -328,13 +331,13 @@ def test_a_written_text_knows_what_it_cost(dial: Dial) -> None:
 
 
 @pytest.fixture(scope="module")
-def entry() -> Entry:
-    return replace(SMOLLM2, id="tiny", adapter=None, head=None)
+def entry(folder: Path) -> Entry:
+    return replace(SMOLLM2, id="tiny", adapter=str(folder / ADAPTER), head=None)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with a tiny network."""
+    """A model folder with a tiny network and its block adapter."""
     made = tmp_path_factory.mktemp("tiny")
     write_tiny_gguf(made / "tiny.gguf", seed=5)
     converted = convert(made / "tiny.gguf")
@@ -342,6 +345,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "config.json").write_text(json.dumps(converted.config), encoding="utf-8")
     (made / "tokenizer.json").write_text(converted.tokenizer, encoding="utf-8")
     save_file(converted.tensors, made / "model.safetensors")
+    write_adapter(made, parts(5, read_config(made / "config.json")))
     return made
 
 
