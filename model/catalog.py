@@ -335,8 +335,13 @@ def _chatting_in(folder: Path, published: Mapping[str, Any]) -> Entry:
     else:
         entry = replace(SMOLLM2, id=str(folder), title=folder.name)
     if own.is_file():
-        head, stops = folder / HEAD, tuple(replace(stop, nll=None) for stop in SMOLLM2.stops)  # of another model
-        entry = replace(entry, adapter=str(own), head=str(head) if head.is_file() else None, stops=stops, licence="")
+        head = folder / HEAD
+        entry = replace(entry, adapter=str(own), head=str(head) if head.is_file() else None, licence="")
+        stops = tuple(replace(stop, nll=None) for stop in SMOLLM2.stops)  # what was measured is of another model
+        if not like_the_default:
+            stops = tuple(replace(stop, dial=replace(stop.dial, repeat_penalty=GENTLER)) for stop in stops)
+            entry = replace(entry, part_words=0)
+        entry = replace(entry, stops=stops)
     return replace(entry, context=context) if isinstance(context, int) else entry
 
 

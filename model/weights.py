@@ -70,8 +70,8 @@ def locate(model: str, cache_dir: Path, report: Report) -> ModelFiles:
 
 def _in_folder(folder: Path, cache_dir: Path, report: Report) -> ModelFiles:
     """A folder of the writer's own; one of the paper's networks without a tokenizer has that of GPT-2."""
-    there = {*PUBLISHED_FILES[:-1]} if (folder / INDEX).is_file() else {*PUBLISHED_FILES}
-    lacking = [name for name in PUBLISHED_FILES if name in there and not (folder / name).is_file()]
+    needed = PUBLISHED_FILES[:-1] if (folder / INDEX).is_file() else PUBLISHED_FILES
+    lacking = [name for name in needed if not (folder / name).is_file()]
     if lacking == [TOKENIZER_FILE] and _continues_text(folder / "config.json"):
         return ModelFiles(folder, _gpt2(folder, cache_dir / "models" / "gpt2", report))
     if lacking and (steps := sorted(folder.glob("step-*/config.json"))):

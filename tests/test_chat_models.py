@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from model.backbones.load import FULL
-from model.catalog import ADAPTER, HEAD, LARGER, SMOLLM2, UnknownModel, entry_for
+from model.catalog import ADAPTER, GENTLER, HEAD, LARGER, SMOLLM2, UnknownModel, entry_for
 from model.contract import BlockLocked, Fill, Filled, Finished, Piece, Request
 from model.engine import Engine, ModelUnavailable
 from model.shards import INDEX, WHOLE
@@ -56,7 +56,8 @@ def test_without_an_adapter_a_model_writes_token_by_token(tmp_path: Path, kind: 
 def test_an_adapter_beside_the_weights_gives_the_dial_its_blocks(tmp_path: Path, kind: str) -> None:
     entry = entry_for(str(write_chat_model(tmp_path, kind, adapter=True)))
     assert entry.block_sizes == SMOLLM2.block_sizes
-    assert [stop.dial for stop in entry.stops] == [stop.dial for stop in SMOLLM2.stops]
+    assert [stop.dial for stop in entry.stops] == [replace(s.dial, repeat_penalty=GENTLER) for s in SMOLLM2.stops]
+    assert entry.part_words == entry_for(str(write_chat_model(tmp_path / "alone", kind))).part_words == 0
     assert {stop.nll for stop in entry.stops} == {None}  # nobody has measured this one
     assert (entry.adapter, entry.head) == (str(tmp_path / ADAPTER), str(tmp_path / HEAD))
     (tmp_path / HEAD).unlink()
