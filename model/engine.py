@@ -66,8 +66,8 @@ class Engine:
 
     def __init__(self, network: Denoiser, tokenizer: TextTokenizer, ready: Ready) -> None:
         self._network, self._tokenizer = network, tokenizer
-        self._last: BlockCache | None = None  # what the last job has read, and with which network
-        self._reader: Denoiser = network
+        self._last: BlockCache | None = None  # what the last job has read
+        self._exactly = 0  # tokens of it, from the first on, that weights have read which were not rounded
         self._kinds: Kinds | None = None  # takes a moment, and only a Fill needs it
         self.ready = ready
 
@@ -132,7 +132,7 @@ class Engine:
             return
         with torch.inference_mode():
             sampler = BlockSampler(self._network, request.dial, may_end=target_of(request) is None)
-            yield from self._reading(request.job, sampler, prompt)
+            yield from self._reading(request.job, sampler, prompt, request.dial)
             yield from _Job(sampler, self._tokenizer, request, began).events()
 
     def fill(self, request: Fill) -> Iterator[JobEvent]:
@@ -147,8 +147,8 @@ class Engine:
             return
         with torch.inference_mode():
             network = self._network.relaxed() if request.dial.rounds else self._network
-            sampler = BlockSampler(network, BLOCK_SIZE_1)
-            yield from self._reading(request.job, sampler, prompt)
+            sampler = BlockSampler(self._network, BLOCK_SIZE_1)
+            yield from self._reading(request.job, sampler, prompt, request.dial)
             self._kinds = self._kinds or Kinds(self._tokenizer, facts, sampler.cache.tokens.device)
             filling = Filling(network, self._tokenizer, self._kinds, request, passage, sampler.cache)
             for shown in filling.steps():
@@ -160,15 +160,19 @@ class Engine:
         else:
             yield Failed(request.job, "The model found no other words here; try once more, or choose a longer passage.")
 
-    def _reading(self, job: str, sampler: BlockSampler, prompt: list[int]) -> Iterator[Reading]:
-        """Reads a prompt into the sampler's cache; what the last job has read of it is taken over, but for what a
-        network with rounder weights has read."""
+    def _reading(self, job: str, sampler: BlockSampler, prompt: list[int], dial: Dial) -> Iterator[Reading]:
+        """Reads a prompt into the sampler's cache; what the last job has read of it is taken over. A dial that does not
+        round takes over no more than what exact weights have read: a prompt, and the text of another such dial."""
         known = 0
-        fits = sampler.denoiser is not self._network or self._reader is self._network
-        if self._last is not None and fits and not self._network.facts.slides:
+        if self._last is not None and not self._network.facts.slides:
             known = common(self._last.tokens[0, : self._last.size].tolist(), prompt[:-1])
+            known = known if dial.rounds else min(known, self._exactly)
             sampler.cache = self._last.beginning(known)
-        self._last, self._reader = sampler.cache, sampler.denoiser
+        self._last = sampler.cache
+        if not dial.rounds:
+            self._exactly = self._network.facts.context
+        elif known <= self._exactly:
+            self._exactly = len(prompt) - 1  # its last token is read with what the dial writes
         yield Reading(job, known, len(prompt))
         for done in sampler.read(torch.tensor([prompt[known:]], device=sampler.cache.tokens.device)):
             yield Reading(job, known + done, len(prompt))

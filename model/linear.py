@@ -29,10 +29,12 @@ class Linear(nn.Module):
     packed  keep 16-bit copies for a CPU's products, with sums in float32: float16 for few rows, bfloat16 for many, as
             far as this machine has them. x may be float32 or bfloat16; y is bfloat16 where such products made it.
     rough   keep an int8 copy instead where the machine has such products: half the bytes, at some cost in precision.
+    even    the rows of x are of like height, as after a norm: for rough products, which round all rows with one scale.
     """
 
-    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False) -> None:
+    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False, even: bool = False) -> None:
         super().__init__()
+        self.even = even
         packed = packed and weight.device.type == "cpu"
         fbgemm = packed and has_fbgemm()
         many = packed and multiplies_bfloat16() and not (rough and fbgemm)
@@ -48,10 +50,13 @@ class Linear(nn.Module):
             return F.linear(x, self.weight)
         if self.int8 is not None:
             x = x.float()
-            largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
+            if self.even:
+                rounded: Tensor = torch.ops.quantized.linear_dynamic(x, self.int8, False)
+                return rounded
             # One scale rounds all rows: brought to the same height first, a small row loses no more than a large one.
-            even: Tensor = torch.ops.quantized.linear_dynamic(x / largest, self.int8, False)
-            return even * largest
+            height = torch.linalg.vector_norm(x, float("inf"), -1, True) + 1e-12
+            leveled: Tensor = torch.ops.quantized.linear_dynamic(x / height, self.int8, False) * height
+            return leveled
         if self.many is None or (self.fp16 is not None and x.numel() <= self.few):
             fine: Tensor = torch.ops.quantized.linear_dynamic_fp16(x.float(), self.fp16)
             return fine

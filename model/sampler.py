@@ -136,7 +136,7 @@ class BlockSampler:
     """
 
     def __init__(self, denoiser: Denoiser, dial: Dial, *, batch: int = 1, may_end: bool = True) -> None:
-        self._guessing = denoiser.relaxed()  # what is proposed need not be exact
+        self._reader, self._guessing = denoiser, denoiser.relaxed()  # what is proposed need not be exact
         self.denoiser = self._guessing if dial.rounds else denoiser
         self.dial, self.may_end = dial, may_end
         self.cache: BlockCache = denoiser.new_cache(batch)
@@ -150,7 +150,8 @@ class BlockSampler:
     def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:
         """Reads a prompt [B, n] into the cache; yields the number of tokens read after each chunk.
 
-        Shorter prompts are padded at the left: padding [B] counts the columns a row does not use.
+        With exact weights, whatever the dial: what is read roughly puts every token after it off. Shorter prompts are
+        padded at the left: padding [B] counts the columns a row does not use.
         """
         if tokens.shape[1] == 0:
             raise ValueError("There is nothing to read: a prompt has at least one token.")
@@ -159,7 +160,7 @@ class BlockSampler:
         read = tokens.shape[1] - self._verifies
         for at in range(0, read, CHUNK):
             chunk = tokens[:, at : min(at + CHUNK, read)]
-            ahead = self.denoiser.commit(chunk, self.cache, last_only=True)
+            ahead = self._reader.commit(chunk, self.cache, last_only=True)
             yield at + chunk.shape[1]
         if self._verifies:
             self.cache.decide(tokens[:, -1])
@@ -214,12 +215,12 @@ class BlockSampler:
             self._ahead, filled = None, 1
         while filled < size and not self._all_ended(tokens[:, :filled]):
             count = min(size - filled - 1, self._most)  # the verifier adds one
-            proposed, q = yield from self._propose(count, draws, tokens, confidence)
+            proposed, q, losses = yield from self._propose(count, draws, tokens, confidence)
             start = self.cache.decided
             self.starts.append(start)
             logits = self.denoiser.commit(proposed, self.cache)  # [B, count + 1, V]
             self.nfe += 1
-            token, p = self._verify(logits, q, proposed, draws)
+            token, p = self._verify(logits, q, losses, proposed, draws)
             n = len(p) - 1
             self.proposed, self.kept = self.proposed + count, self.kept + n
             self.cache.cut(start + n)
@@ -235,10 +236,12 @@ class BlockSampler:
 
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor
-    ) -> Generator[Step, None, tuple[Tensor, list[Candidates]]]:
-        """Proposals [B, count] for the next slots and their laws, drawn from left to right (exactness needs it)."""
+    ) -> Generator[Step, None, tuple[Tensor, list[Candidates], list[Tensor | None]]]:
+        """Proposals [B, count] for the next slots and their laws, drawn from left to right (exactness needs it); and
+        what tokens lose in each of those slots, which is the same for the verifier."""
         block = torch.full((self.cache.batch, count), self.denoiser.facts.mask, device=tokens.device)
         laws: list[Candidates] = []
+        losses: list[Tensor | None] = []
         for step in range(min(self.dial.steps, count)):
             features = self.denoiser.denoise(block, self.cache)
             self.nfe += 1
@@ -246,11 +249,11 @@ class BlockSampler:
             upto = first + unmasking.share(count - first, self.dial.steps - step)
             slots = self._shortlist(features[:, :upto])
             for slot in range(first, upto):
-                lost = self._lost(torch.cat([self._text, block[:, :slot]], dim=1), slots.whole)
-                laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None, lost))
+                losses.append(self._lost(torch.cat([self._text, block[:, :slot]], dim=1)))
+                laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None, losses[slot]))
                 block[:, slot] = laws[-1].draw(draws.uniform().to(block.device))
             yield Step(tokens.clone(), confidence.clone())
-        return block, laws
+        return block, laws, losses
 
     def _shortlist(self, features: Tensor) -> _Shortlist:
         logits = self._forbid(self._guessing.logits(features))  # [B, L', V]
@@ -258,7 +261,7 @@ class BlockSampler:
         return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, logits, ids, top)
 
     def _verify(
-        self, logits: Tensor, q: list[Candidates], proposed: Tensor, draws: Draws
+        self, logits: Tensor, q: list[Candidates], losses: list[Tensor | None], proposed: Tensor, draws: Draws
     ) -> tuple[Tensor, list[Candidates]]:
         """How far proposals [B, n] pass, and what follows: the token [B] of the first slot where one does not.
 
@@ -267,15 +270,14 @@ class BlockSampler:
         """
         uniforms, quantile = draws.uniform(proposed.shape[1]).to(proposed.device), draws.uniform().to(proposed.device)
         laws: list[Candidates] = []
-        before = self.cache.decided - len(q)
         for slot, law in enumerate(q):
-            laws.append(self._law(logits[:, slot], self.cache.tokens[:, : before + slot]))
+            laws.append(self._law(logits[:, slot], losses[slot]))
             token = proposed[:, slot]
             passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot], self.dial.threshold)
             if not bool(passed.all()):
                 fresh = unmasking.residual(laws[slot], law).draw(quantile)
                 return torch.where(passed, token, fresh), laws
-        laws.append(self._law(logits[:, len(q)], self._text))
+        laws.append(self._law(logits[:, len(q)], self._lost(self._text)))
         return laws[-1].draw(quantile), laws
 
     # ------------------------------------------------------------------------------------------------- unverified
@@ -335,7 +337,7 @@ class BlockSampler:
             here = chosen[:, slot]
             if not bool(here.any()):
                 continue
-            lost = self._lost(torch.cat([self._text, block[:, :slot]], dim=1), slots.whole)
+            lost = self._lost(torch.cat([self._text, block[:, :slot]], dim=1))
             law = slots.law(slot, None, lost)
             if slot > 0 and bool(chosen[:, slot - 1].any()):
                 law = slots.law(slot, block[:, slot - 1], lost).where(chosen[:, slot - 1], law)
@@ -353,7 +355,7 @@ class BlockSampler:
 
     def _take(self, slot: int, logits: Tensor, draws: Draws, tokens: Tensor, nll: Tensor, confidence: Tensor) -> None:
         """Decides one slot from the causal logits [B, V]."""
-        law = self._law(logits, self._text)
+        law = self._law(logits, self._lost(self._text))
         token = law.draw(draws.uniform().to(tokens.device))
         self.cache.decide(token)
         tokens[:, slot], nll[:, slot], confidence[:, slot] = token, self._nll(logits, token), law.prob_of(token)
@@ -363,14 +365,13 @@ class BlockSampler:
         """What is decided, [B, n]."""
         return self.cache.tokens[:, : self.cache.decided]
 
-    def _law(self, logits: Tensor, text: Tensor) -> Candidates:
-        """What the token after a text [B, n] is drawn from, by its causal logits [B, V]."""
+    def _law(self, logits: Tensor, lost: Tensor | None) -> Candidates:
+        """What the next token is drawn from, by its causal logits [B, V] and the nats [B, V] that tokens lose."""
         logits = self._forbid(logits)
-        lost = self._lost(text, logits)
         return candidates(logits if lost is None else logits - lost, self.dial.temperature, self.dial.nucleus)
 
-    def _lost(self, text: Tensor, logits: Tensor) -> Tensor | None:
-        """Nats [B, V] that tokens lose after texts [B, n], or None; logits [..., V]."""
+    def _lost(self, text: Tensor) -> Tensor | None:
+        """Nats [B, V] that tokens lose after texts [B, n], or None."""
         if self.dial.repeat_penalty == 0.0:
             return None
         columns = torch.arange(text.shape[1], device=text.device)

@@ -6,6 +6,7 @@ With a tiny random network, whose words are no language, and with the real model
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -134,20 +135,29 @@ def test_a_job_that_is_left_leaves_the_engine_as_it_was(engine: Engine) -> None:
     assert text_of(list(engine.write(ask()))) == whole
 
 
-def test_what_rounded_weights_have_read_a_job_that_checks_reads_anew(
+def test_text_that_rounded_weights_have_read_a_job_that_checks_reads_anew_and_the_prompt_never(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact, lenient, relaxed = DIALS[1:4]
     assert [dial.rounds for dial in (exact, lenient, relaxed)] == [False, False, True]
     assert replace(lenient, threshold=0.99).rounds
-    twin = CountedLlama(engine._network._network)  # type: ignore[attr-defined]
-    monkeypatch.setattr(engine._network, "relaxed", lambda: twin)
-    taken_over = []
-    for dial in (exact, lenient, relaxed, relaxed, exact, exact):
-        first, *_ = engine.write(ask(dial))
-        assert isinstance(first, Reading)
-        taken_over.append(first.done > 0)
-    assert taken_over[1:] == [True, True, True, False, True]
+    network = engine._network
+    twin = CountedLlama(network._network)  # type: ignore[attr-defined]
+    monkeypatch.setattr(network, "relaxed", lambda: twin)
+    for before, dial in product((exact, lenient, relaxed), repeat=2):
+        rounded, events = twin.forwards, []
+        for event in engine.write(ask(before, seed=5)):
+            if isinstance(event, Reading):
+                assert twin.forwards == rounded
+                prompt = event.total - 1
+            events.append(event)
+        assert (twin.forwards > rounded) == before.rounds
+        again, *_ = engine.write(ask(dial, so_far=text_of(events)))
+        assert isinstance(again, Reading)
+        if dial.rounds or not before.rounds:
+            assert again.done > prompt
+        else:
+            assert again.done == prompt
 
 
 @pytest.mark.parametrize("dial", DIALS, ids=str)

@@ -70,11 +70,13 @@ def measure(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench
 def _costs(kept: Kept, plan: Plan, network: Network, texts: Mapping[str, tuple[str, ...]]) -> dict[str, Values]:
     """What every text costs a network, by the text's name."""
     made = {"corpus": plan.text.corpus, "held_out": plan.text.held_out, "vocabulary": plan.text.vocabulary}
-    found = {}
+    measures, found = plan.measures, {}
     for text, sources in texts.items():
+        one_level = text == "validation" and network.settings.system in ("mdlm", "sedd")
         found[text] = likelihoods.measure(
-            kept, network, _file_name(text), sources, rows=None if text == "validation" else plan.measures.rows,
-            draws=plan.measures.draws, batch=plan.measures.batch, seed=plan.measures.seed, made=made,
+            kept, network, _file_name(text), sources, rows=None if text == "validation" else measures.rows,
+            draws=measures.row_draws if one_level else measures.draws, batch=measures.batch, seed=measures.seed,
+            made=made,
         )  # fmt: skip
     return found
 

@@ -72,6 +72,7 @@ class Measures:
     """How much is measured.
 
     draws      of noise for every row.
+    row_draws  the same for held-out rows of systems with one noise level a row (MDLM, SEDD): their bound varies most.
     rows       of every zero-shot text, spread over it.
     samples    texts of each length; lengths: the first is the training length, the second is past it.
     documents  texts that end where they want to; longest: tokens at which they are cut.
@@ -84,6 +85,7 @@ class Measures:
     """
 
     draws: int = 2
+    row_draws: int = 2
     rows: int = 256
     samples: int = 64
     lengths: tuple[int, ...] = ()
