@@ -228,12 +228,17 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
 
 
 def _task(document_title: str, section: Section, words: int, style: str) -> str:
-    """Without the words section, document and title: a small model that reads them writes about a section."""
-    title, document = section.title.strip(), document_title.strip()
-    text = f'a text called "{document}"' if document else "a text"
-    this = f'about "{title}" for {text}' if title and document else f'about "{title}"' if title else text
+    """The titles as a heading, then the wish: of what stands behind "Write this" a small model takes up most. Without
+    the words section, document and title: where it reads them it writes about a section."""
+    title, document, brief = section.title.strip(), document_title.strip(), section.brief.strip()
+    heading = ""
+    if brief:
+        heading, wish = ": ".join(part for part in (document, title) if part), f"Write this: {brief}"
+    else:
+        wish = f'Write about "{title}"' + (f' for a text called "{document}".' if document else ".")
     keep_to = f"Keep to this style: {style}" if style else ""
-    return "\n".join(part for part in (f"Write {this}.", section.brief.strip(), keep_to, _length(words)) if part)
+    task = "\n".join(part for part in (wish, keep_to, _length(words)) if part)
+    return f"{heading}\n\n{task}" if heading else task
 
 
 def _length(words: int) -> str:

@@ -59,9 +59,7 @@ def reading(
 def test_the_task_is_told_in_plain_words() -> None:
     read = reading(section(1, "Night", "Fog comes in.", words=200))
     assert read.system == SYSTEM
-    assert read.user == (
-        'Write about "Night" for a text called "The Lighthouse".\nFog comes in.\nWrite two or three paragraphs.'
-    )
+    assert read.user == ("The Lighthouse: Night\n\nWrite this: Fog comes in.\nWrite two or three paragraphs.")
     assert (read.so_far, read.left_out) == ("", ())
 
 
@@ -69,9 +67,11 @@ def test_the_task_is_told_in_plain_words() -> None:
     ("title", "brief", "document_title", "user"),
     [
         ("Night", "", "", 'Write about "Night".\nWrite two or three paragraphs.'),
-        ("", "Fog.", "", "Write a text.\nFog.\nWrite two or three paragraphs."),
-        (" ", "Fog.\n", " ", "Write a text.\nFog.\nWrite two or three paragraphs."),
-        ("", "Fog.", "D", 'Write a text called "D".\nFog.\nWrite two or three paragraphs.'),
+        ("Night", " ", "D", 'Write about "Night" for a text called "D".\nWrite two or three paragraphs.'),
+        ("", "Fog.", "", "Write this: Fog.\nWrite two or three paragraphs."),
+        (" ", "Fog.\n", " ", "Write this: Fog.\nWrite two or three paragraphs."),
+        ("", "Fog.", "D", "D\n\nWrite this: Fog.\nWrite two or three paragraphs."),
+        ("Night", "Fog.", "", "Night\n\nWrite this: Fog.\nWrite two or three paragraphs."),
     ],
 )
 def test_what_has_no_title_is_not_named(title: str, brief: str, document_title: str, user: str) -> None:
@@ -162,8 +162,7 @@ def test_a_long_first_sentence_is_cut_in_the_outline() -> None:
 def test_a_style_sheet_is_read_with_the_task() -> None:
     read = reading(section(1, "Night", "Fog."), title="D", style=" Dry, and never “suddenly”.\n")
     assert read.user == (
-        'Write about "Night" for a text called "D".\nFog.\n'
-        "Keep to this style: Dry, and never “suddenly”.\nWrite two or three paragraphs."
+        "D: Night\n\nWrite this: Fog.\nKeep to this style: Dry, and never “suddenly”.\nWrite two or three paragraphs."
     )
     with pytest.raises(BriefTooLong, match="style sheet"):
         reading(section(1, "Night"), style="word " * 9000)

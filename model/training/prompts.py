@@ -209,10 +209,12 @@ LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three 
 
 def section_task(title: str, part: str, brief: str, words: int, before: str = "") -> str:
     """How the desk asks for a section: `part` of the document `title`, after a section that ends with `before`."""
-    text = f'a text called "{title}"' if title else "a text"
-    this = f'about "{part}" for {text}' if part and title else f'about "{part}"' if part else text
     length = next((told for below, told in LENGTHS if words < below), "several paragraphs")
-    task = "\n".join(line for line in (f"Write {this}.", brief, f"Write {length}.") if line)
+    if brief:
+        heading = ": ".join(name for name in (title, part) if name)
+        task = f"{heading}\n\n" * bool(heading) + f"Write this: {brief}\nWrite {length}."
+    else:
+        task = f'Write about "{part}"' + (f' for a text called "{title}"' if title else "") + f".\nWrite {length}."
     return following(before, task) if before else task
 
 
