@@ -228,12 +228,13 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
 
 
 def _task(document_title: str, section: Section, words: int, style: str) -> str:
-    """The titles as a heading, then the wish: of what stands behind "Write this" a small model takes up most. Without
-    the words section, document and title: where it reads them it writes about a section."""
+    """The titles as a heading, then the wish: a small model takes up more of a brief that stands behind "Write about
+    this", and behind "Write this" alone it would better the brief itself. Without the words section, document and
+    title: where it reads them it writes about a section."""
     title, document, brief = section.title.strip(), document_title.strip(), section.brief.strip()
     heading = ""
     if brief:
-        heading, wish = ": ".join(part for part in (document, title) if part), f"Write this: {brief}"
+        heading, wish = ": ".join(part for part in (document, title) if part), f"Write about this: {brief}"
     else:
         wish = f'Write about "{title}"' + (f' for a text called "{document}".' if document else ".")
     keep_to = f"Keep to this style: {style}" if style else ""

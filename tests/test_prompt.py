@@ -59,7 +59,7 @@ def reading(
 def test_the_task_is_told_in_plain_words() -> None:
     read = reading(section(1, "Night", "Fog comes in.", words=200))
     assert read.system == SYSTEM
-    assert read.user == ("The Lighthouse: Night\n\nWrite this: Fog comes in.\nWrite two or three paragraphs.")
+    assert read.user == ("The Lighthouse: Night\n\nWrite about this: Fog comes in.\nWrite two or three paragraphs.")
     assert (read.so_far, read.left_out) == ("", ())
 
 
@@ -68,10 +68,10 @@ def test_the_task_is_told_in_plain_words() -> None:
     [
         ("Night", "", "", 'Write about "Night".\nWrite two or three paragraphs.'),
         ("Night", " ", "D", 'Write about "Night" for a text called "D".\nWrite two or three paragraphs.'),
-        ("", "Fog.", "", "Write this: Fog.\nWrite two or three paragraphs."),
-        (" ", "Fog.\n", " ", "Write this: Fog.\nWrite two or three paragraphs."),
-        ("", "Fog.", "D", "D\n\nWrite this: Fog.\nWrite two or three paragraphs."),
-        ("Night", "Fog.", "", "Night\n\nWrite this: Fog.\nWrite two or three paragraphs."),
+        ("", "Fog.", "", "Write about this: Fog.\nWrite two or three paragraphs."),
+        (" ", "Fog.\n", " ", "Write about this: Fog.\nWrite two or three paragraphs."),
+        ("", "Fog.", "D", "D\n\nWrite about this: Fog.\nWrite two or three paragraphs."),
+        ("Night", "Fog.", "", "Night\n\nWrite about this: Fog.\nWrite two or three paragraphs."),
     ],
 )
 def test_what_has_no_title_is_not_named(title: str, brief: str, document_title: str, user: str) -> None:
@@ -162,7 +162,8 @@ def test_a_long_first_sentence_is_cut_in_the_outline() -> None:
 def test_a_style_sheet_is_read_with_the_task() -> None:
     read = reading(section(1, "Night", "Fog."), title="D", style=" Dry, and never “suddenly”.\n")
     assert read.user == (
-        "D: Night\n\nWrite this: Fog.\nKeep to this style: Dry, and never “suddenly”.\nWrite two or three paragraphs."
+        "D: Night\n\nWrite about this: Fog.\n"
+        "Keep to this style: Dry, and never “suddenly”.\nWrite two or three paragraphs."
     )
     with pytest.raises(BriefTooLong, match="style sheet"):
         reading(section(1, "Night"), style="word " * 9000)

@@ -212,7 +212,7 @@ def section_task(title: str, part: str, brief: str, words: int, before: str = ""
     length = next((told for below, told in LENGTHS if words < below), "several paragraphs")
     if brief:
         heading = ": ".join(name for name in (title, part) if name)
-        task = f"{heading}\n\n" * bool(heading) + f"Write this: {brief}\nWrite {length}."
+        task = f"{heading}\n\n" * bool(heading) + f"Write about this: {brief}\nWrite {length}."
     else:
         task = f'Write about "{part}"' + (f' for a text called "{title}"' if title else "") + f".\nWrite {length}."
     return following(before, task) if before else task
