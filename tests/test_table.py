@@ -480,6 +480,13 @@ def test_the_page_shows_all_numbers_and_the_desk_reads_the_result(compared: tupl
     assert {"ar", "bd3-4", "mdlm", "ssd-5", "sedd"} <= networks_in(out).keys()
 
 
+def test_attention_is_timed_where_there_is_a_gpu_and_shown_then(compared: tuple[dict[str, Any], Path]) -> None:
+    result, _ = compared
+    assert (result["attention"] == []) == (not torch.cuda.is_available())
+    timed = {"system": "bd3-4", "length": 1024, "dense": 0.0042, "flex": 0.0021, "times_faster": 2.0}
+    assert "| bd3-4 | 1024 | 4.20 | 2.10 | 2.0 × |" in markdown({**result, "attention": [timed]}).splitlines()
+
+
 def test_every_plot_is_a_picture(compared: tuple[dict[str, Any], Path]) -> None:
     result, out = compared
     assert len(result["plots"]) == 8

@@ -75,7 +75,7 @@ def likelihood(
         with torch.autocast(place.type, torch.bfloat16) if bf16 else nullcontext():
             return system.bound(network, some.to(place), count.to(place), generator)
 
-    return measure(bound, rows, counted, batch=batch, draws=1 if system.exact else draws, seed=seed)
+    return measure(bound, rows, counted, batch=batch, draws=1 if is_exact(system) else draws, seed=seed)
 
 
 def system_with(network: DiT, block_size: int | None) -> System:

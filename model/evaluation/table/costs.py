@@ -11,13 +11,16 @@ import torch
 from model.backbones.compressed_cache import CompressedDenoiser
 from model.backbones.dit_denoiser import DiTDenoiser
 from model.block_diffusion import CHUNK
-from model.evaluation import compression, training_speed
+from model.evaluation import attention_speed, compression, training_speed
 from model.evaluation.table.figure import Figure, of_mean
 from model.evaluation.table.kept import Kept, Values
-from model.evaluation.table.networks import Network
+from model.evaluation.table.networks import Network, place
 
 ROUNDS = 6
 """Of the training step's timing; the first one warms up and is left out."""
+
+LENGTHS = (512, 1024, 2048, 4096)
+"""Tokens of the rows under whose training mask attention is timed; 1,024 are the paper's."""
 
 
 def passes(kept: Kept, network: Network) -> Values:
@@ -40,6 +43,26 @@ def passes(kept: Kept, network: Network) -> Values:
 def times(found: Values, slower: str) -> Figure | None:
     """How many times as long the slower way takes as one pass; the mean over the rounds."""
     return of_mean([slow / one for slow, one in zip(found[slower], found["one_pass"], strict=True)])
+
+
+def attention(kept: Kept, network: Network) -> list[Values]:
+    """Seconds of attention under the training mask, dense and by FlexAttention, for rows of LENGTHS tokens.
+
+    Nothing where there is no GPU: FlexAttention is compiled for one, and slower than a dense mask elsewhere.
+    """
+    if place().type != "cuda":
+        return []
+
+    def take() -> Values:
+        config, rows = network.open().config, network.settings.micro_batch
+        found = [
+            attention_speed.measure(config, length, rows=rows, rounds=ROUNDS, device=place()) for length in LENGTHS
+        ]
+        return {"of": [{"length": one.length, "dense": one.dense, "flex": one.flex} for one in found]}
+
+    depends = {"network": network.digest, "rounds": ROUNDS, "lengths": LENGTHS, "device": torch.cuda.get_device_name()}
+    of: list[Values] = kept.get(f"attention/{network.name}", depends, take)["of"]
+    return of
 
 
 def cache_memory(kept: Kept, network: Network, lengths: Sequence[int]) -> list[Values]:

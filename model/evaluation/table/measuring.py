@@ -56,6 +56,7 @@ def measure(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench
         "noise": [_studied(kept, plan, networks, *study) for study in studied(plan)],
         "documents": _documents(plan, written, real),
         "passes": _passes(kept, systems),
+        "attention": [found for network in _block_networks(systems) for found in _attention(kept, network)],
         "cache": _cache(kept, plan, systems),
         "compression": [_compression(kept, plan, network) for network in _block_networks(systems)],
         "plots": [],
@@ -237,6 +238,13 @@ def _passes(kept: Kept, systems: Mapping[str, Network]) -> list[Values]:
             }
         )
     return found
+
+
+def _attention(kept: Kept, network: Network) -> list[Values]:
+    return [
+        {"system": network.name, **times, "times_faster": times["dense"] / times["flex"]}
+        for times in costs.attention(kept, network)
+    ]
 
 
 def _cache(kept: Kept, plan: Plan, systems: Mapping[str, Network]) -> Values:

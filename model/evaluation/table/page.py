@@ -160,6 +160,16 @@ def _cost_lines(result: Result) -> Iterator[str]:
         cells = [[one["system"], figure(one["two_passes"]), figure(one["loop"])] for one in result["passes"]]
         yield from _table(["system", "two passes", "a loop over blocks"], cells)
         yield ""
+    if result["attention"]:
+        yield "Attention of one layer under the training mask, forward and backward, in milliseconds:"
+        yield ""
+        cells = [
+            [one["system"], str(one["length"]), f"{one['dense'] * 1e3:.2f}", f"{one['flex'] * 1e3:.2f}",
+             f"{one['times_faster']:.1f} ×"]
+            for one in result["attention"]
+        ]  # fmt: skip
+        yield from _table(["system", "tokens of a row", "dense mask", "FlexAttention", "faster"], cells)
+        yield ""
     lengths = result["cache"]["lengths"]
     if result["cache"]["of"]:
         yield (
