@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from hypothesis import strategies as st
 
 from app.draft import Block, Document, Section, one_line
+from app.importing import MAX_TITLE
 from app.render import to_html
 
 UNWRITABLE = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
@@ -107,8 +108,11 @@ LATIN_TITLES = st.lists(st.sampled_from(LATIN), max_size=6).map("".join)
 
 
 def documents(texts: st.SearchStrategy[str], titles: st.SearchStrategy[str]) -> st.SearchStrategy[Document]:
-    """Documents whose sections all have titles, so that each is known again in a file; the first may have none."""
-    titled = titles.filter(lambda title: bool(one_line(title)))
+    """Documents whose sections all have titles, so that each is known again in a file; the first may have none.
+
+    No title is longer than the desk takes one: what is too long goes on as text.
+    """
+    titled = titles.filter(lambda title: 0 < len(one_line(title)) <= MAX_TITLE)
     sections = st.lists(st.tuples(titled, texts), min_size=1, max_size=5)
     opening = st.lists(st.tuples(st.just(""), texts.filter(lambda text: bool(words_read(text)))), max_size=1)
     return st.builds(lambda title, first, rest: document(title, *first, *rest), titled, opening, sections)
