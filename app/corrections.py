@@ -22,6 +22,10 @@ MEMORY = 0.75
 WIDEST, LEAST = 4.0, 0.25
 """A single job moves a prediction by no more than these factors: the machine may have been asleep in between."""
 
+FARTHEST = 64.0
+"""A correction is no larger, nor smaller than its inverse. A machine that was busy while it was measured may be ten
+times as fast as it seemed."""
+
 FOLDER = "speed"
 """Of the cache folder; the model process keeps there what it measured."""
 
@@ -47,21 +51,22 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """Measured seconds over predicted seconds. weight: the predicted seconds that it rests on, older ones less."""
+    """Measured seconds over predicted seconds. weight: the predicted seconds that it rests on, older ones less; 0 for
+    one that the next job replaces."""
 
     value: float
     weight: float
 
     def __post_init__(self) -> None:
-        if not (LEAST <= self.value <= WIDEST and 0.0 < self.weight < math.inf):
+        if not (1 / FARTHEST <= self.value <= FARTHEST and 0.0 <= self.weight < math.inf):
             raise ValueError(f"{self} is no correction")
 
     def moved(self, ratio: float, seconds: float) -> Factor:
         """With a job of so many predicted seconds, which took `ratio` times as long."""
         before = MEMORY * self.weight
         share = seconds / (before + seconds)
-        value = math.exp((1.0 - share) * math.log(self.value) + share * math.log(ratio))
-        return Factor(min(max(value, LEAST), WIDEST), before + seconds)
+        value = self.value * (ratio / self.value) ** share
+        return Factor(min(max(value, 1 / FARTHEST), FARTHEST), before + seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +88,25 @@ class Corrections:
         return math.exp(sum(others) / len(others)) if others else 1.0
 
     def corrected(self, key: Key, predicted: Seconds) -> float:
-        """Seconds of the whole job. A prompt takes what it takes: how much of it is known is not foreseen."""
+        """Seconds of the whole job. How long a prompt takes is not learned, since how much of it is known already is
+        not foreseen; but a machine that is faster than it was measured reads faster, too."""
         text, ending = self.factor(key, "text"), self.factor(key, "ending")
-        return predicted.reading + text * predicted.text + ending * predicted.ending
+        return text * (predicted.reading + predicted.text) + ending * predicted.ending
 
     def learned(self, key: Key, *, predicted: Seconds, measured: Seconds) -> Corrections:
-        """With one more finished job; predicted: without any correction. A part of 0 seconds teaches nothing."""
+        """With one more finished job; predicted: without any correction. A part of 0 seconds teaches nothing.
+
+        After a job that is too far off to be believed the next one decides: either that was odd, or all before it.
+        """
         factors = dict(self.factors)
         for part in get_args(Part):
             expected, took = getattr(predicted, part), getattr(measured, part)
             if expected <= 0.0 or took <= 0.0:
                 continue
-            ratio = min(max(took / expected, LEAST), WIDEST)
-            known = self.factors.get((key, part))
-            factors[key, part] = Factor(ratio, expected) if known is None else known.moved(ratio, expected)
+            before, off = self.factor(key, part), took / expected / self.factor(key, part)
+            known = self.factors.get((key, part), Factor(before, 0.0))
+            moved = known.moved(before * min(max(off, LEAST), WIDEST), expected)
+            factors[key, part] = moved if LEAST <= off <= WIDEST else Factor(moved.value, 0.0)
         return Corrections(factors)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.corrections import LEAST, WIDEST, Corrections, Key, Learning, Part, Seconds
+from app.corrections import FARTHEST, LEAST, WIDEST, Corrections, Key, Learning, Part, Seconds
 from model.contract import Dial, Ready, StopSpeed
 
 READY = Ready(
@@ -47,7 +47,14 @@ def test_a_machine_that_is_steadily_off_is_learned_and_stays_learned(
 ) -> None:
     reckoned = Seconds(0.5, predicted, 2.0)
     corrections = after(*[Seconds(9.0, writing * predicted, ending * 2.0)] * jobs, predicted=reckoned)
-    assert corrections.corrected("exact", reckoned) == pytest.approx(0.5 + writing * predicted + ending * 2.0)
+    assert corrections.corrected("exact", reckoned) == pytest.approx(writing * (0.5 + predicted) + ending * 2.0)
+
+
+@pytest.mark.parametrize("off", [0.1, 12.0])
+def test_a_machine_that_was_busy_when_it_was_measured_is_known_after_a_few_sections(off: float) -> None:
+    missed = [abs(after(*[text(10 * off)] * jobs).factor("exact", "text") / off - 1) for jobs in range(1, 6)]
+    assert missed == sorted(missed, reverse=True)
+    assert missed[-1] < 0.1
 
 
 def test_the_text_and_its_ending_are_learned_apart() -> None:
@@ -69,7 +76,14 @@ def test_no_job_however_odd_moves_a_prediction_out_of_bounds(jobs: list[tuple[fl
     corrections = Corrections()
     for predicted, measured in jobs:
         corrections = corrections.learned("exact", predicted=text(predicted), measured=text(measured))
-        assert LEAST <= corrections.factor("exact", "text") <= WIDEST
+        assert 1 / FARTHEST <= corrections.factor("exact", "text") <= FARTHEST
+
+
+@pytest.mark.parametrize("seconds", [1e-3, 1e5])
+def test_one_job_moves_a_prediction_by_no_more_than_four_times(seconds: float) -> None:
+    for jobs in ([], [text(10)] * 3, [text(40)] * 3):
+        before, now = after(*jobs), after(*jobs, text(seconds))
+        assert LEAST <= now.factor("exact", "text") / before.factor("exact", "text") <= WIDEST
 
 
 def test_the_newest_job_counts_but_not_alone() -> None:
