@@ -112,13 +112,17 @@ def to_html(document: Document) -> str:
     )
 
 
+_MARKS_FIRST = re.compile(r"\A(?:\s*\ufeff)+\s*")
+
+
 def to_text(document: Document) -> str:
     """As it is read, without Markdown's signs. Ends with one line break; empty where nothing has been written.
 
     A zero-width no-break space does not stand first: at the beginning of a file it is a mark of its coding.
     """
     title = writable(one_line(document.title))
-    text = plain_text([Heading(1, (Run(title),)), *_blocks(document)] if title else _blocks(document)).lstrip("\ufeff")
+    text = plain_text([Heading(1, (Run(title),)), *_blocks(document)] if title else _blocks(document))
+    text = _MARKS_FIRST.sub("", text)
     return text + "\n" if text else ""
 
 
