@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.draft import Block, Document, Section, count_words
+from model.asking import wish
 
 SYSTEM = "You are a helpful writing assistant."
 
@@ -228,17 +229,16 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
 
 
 def _task(document_title: str, section: Section, words: int, style: str) -> str:
-    """The titles as a heading, then the wish: a small model takes up more of a brief that stands behind "Write about
-    this", and behind "Write this" alone it would better the brief itself. Without the words section, document and
-    title: where it reads them it writes about a section."""
+    """The titles as a heading, then the wish. Without the words section, document and title: a small model that reads
+    them writes about a section."""
     title, document, brief = section.title.strip(), document_title.strip(), section.brief.strip()
     heading = ""
     if brief:
-        heading, wish = ": ".join(part for part in (document, title) if part), f"Write about this: {brief}"
+        heading, asked = ": ".join(part for part in (document, title) if part), wish(brief)
     else:
-        wish = f'Write about "{title}"' + (f' for a text called "{document}".' if document else ".")
+        asked = f'Write about "{title}"' + (f' for a text called "{document}".' if document else ".")
     keep_to = f"Keep to this style: {style}" if style else ""
-    task = "\n".join(part for part in (wish, keep_to, _length(words)) if part)
+    task = "\n".join(part for part in (asked, keep_to, _length(words)) if part)
     return f"{heading}\n\n{task}" if heading else task
 
 

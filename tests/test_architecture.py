@@ -81,7 +81,7 @@ ARROWS: dict[str, set[str]] = {
     "app.dialing": {"app.corrections", "model.contract", "model.catalog"},
     "app.corrections": {"model.contract"},
     "app.passages": {"app.draft", "model.contract"},
-    "app.prompt": {"app.draft"},
+    "app.prompt": {"app.draft", "model.asking"},
     "app.render": {"app.draft"},
     # the lab: routes -> lab -> {results, networks, process ═▶ bench}
     "app.lab_routes": {"app.answers", "app.draft", "app.events", "app.lab", "app.lab_networks", "app.verbs"},
@@ -163,7 +163,7 @@ LAZY = {("app.worker", "model.engine"), ("app.lab_process", "app.lab_bench"), ("
 """Inside a function only: the desk runs without torch, and libraries are told to keep quiet before gradio is there."""
 
 SERVING_NEVER_KNOWS = ("app", "run", "tests", "model.training", "model.evaluation")
-NO_TORCH_HERE = ("model.contract", "model.catalog", "app.environment", "app.settings")
+NO_TORCH_HERE = ("model.asking", "model.contract", "model.catalog", "app.environment", "app.settings")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from model.asking import wish
 from model.contract import count_words
 
 Kind = Literal["request", "section", "next", "continue"]
@@ -212,7 +213,7 @@ def section_task(title: str, part: str, brief: str, words: int, before: str = ""
     length = next((told for below, told in LENGTHS if words < below), "several paragraphs")
     if brief:
         heading = ": ".join(name for name in (title, part) if name)
-        task = f"{heading}\n\n" * bool(heading) + f"Write about this: {brief}\nWrite {length}."
+        task = f"{heading}\n\n" * bool(heading) + f"{wish(brief)}\nWrite {length}."
     else:
         task = f'Write about "{part}"' + (f' for a text called "{title}"' if title else "") + f".\nWrite {length}."
     return following(before, task) if before else task
