@@ -40,6 +40,7 @@ NO_SCRIPTS = "default-src 'none'; style-src 'unsafe-inline'"
 _NEVER = b"1970-01-01T00:00:00Z"
 """When everything is made that pandoc makes in its sandbox."""
 
+_MARKS_FIRST = re.compile(r"\A(?:\s*\ufeff)+\s*")
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 
@@ -110,9 +111,6 @@ def to_html(document: Document) -> str:
         f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n"
         f"<body>\n<main>\n{document_html(_settled(document))}</main>\n</body>\n</html>\n"
     )
-
-
-_MARKS_FIRST = re.compile(r"\A(?:\s*\ufeff)+\s*")
 
 
 def to_text(document: Document) -> str:

@@ -37,7 +37,8 @@ def measure(
     width, gradient = config.hidden_dim // config.n_heads, device.type == "cuda"
     draws = torch.Generator().manual_seed(length)
     shape = (3, rows, config.n_heads, 2 * length, width)
-    queries, keys, values = torch.randn(shape, generator=draws).to(device, dtype).requires_grad_(gradient).unbind()
+    made = torch.randn(shape, generator=draws).to(device, dtype)
+    queries, keys, values = (one.clone().requires_grad_(gradient) for one in made)
     dense, blocks = masks.dense(length, config.block_size, device), masks.flex(length, config.block_size, device)
     ways: dict[str, Callable[[], Tensor]] = {
         "dense": lambda: F.scaled_dot_product_attention(queries, keys, values, attn_mask=dense),
