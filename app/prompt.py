@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.draft import Block, Document, Section, count_words
-from model.asking import wish
+from model import asking
 
 SYSTEM = "You are a helpful writing assistant."
 
@@ -23,9 +23,6 @@ CHAT_TOKENS = 24
 
 CONTEXT_WORDS = 120
 """How much of the section before is read, in words: more distracts a small model more than it helps."""
-
-LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three paragraphs"))
-"""How a length is told to the model: below so many words, in these."""
 
 WHOLE_WORDS = 180
 """A section of no more words is asked for as a whole, whatever the model."""
@@ -128,7 +125,8 @@ def read_for(
     start = beginning_of_part(section.text, part)
     earlier, text = section.text[:start].strip(), section.text[start:]
     asked = min(words - count_words(earlier), PARAGRAPH_WORDS) if part else words
-    task = _task(document.title, section, asked, style)
+    names = document.title.strip(), section.title.strip(), section.brief.strip()
+    task = asking.task(*names, asked, style)
     room = budget - CHAT_TOKENS - count(SYSTEM)
     missing = count(task) + min(count(text), LEAST_SO_FAR) - room
     if missing > 0:
@@ -155,7 +153,7 @@ def read_for(
         ("desk", "What every model is told", SYSTEM),
         ("earlier", "Outline of the earlier sections", outline),
         ("before", f"End of {_called(before[-1])}" if before else "", ending),
-        ("task", "Titles, brief and length", _task(document.title, section, asked, "")),
+        ("task", "Titles, brief and length", asking.task(*names, asked)),
         ("style", "Style sheet", style),
         ("text", "This section so far", so_far),
         count=count,
@@ -226,28 +224,6 @@ def _first_that_fits(text: str, starts: Sequence[int], size: Callable[[str], int
         if size(text[start:]) <= room:
             return text[start:]
     return ""
-
-
-def _task(document_title: str, section: Section, words: int, style: str) -> str:
-    """The titles as a heading, then the wish. Without the words section, document and title: a small model that reads
-    them writes about a section."""
-    title, document, brief = section.title.strip(), document_title.strip(), section.brief.strip()
-    heading = ""
-    if brief:
-        heading, asked = ": ".join(part for part in (document, title) if part), wish(brief)
-    else:
-        asked = f'Write about "{title}"' + (f' for a text called "{document}".' if document else ".")
-    keep_to = f"Keep to this style: {style}" if style else ""
-    task = "\n".join(part for part in (asked, keep_to, _length(words)) if part)
-    return f"{heading}\n\n{task}" if heading else task
-
-
-def _length(words: int) -> str:
-    """In paragraphs: a small model takes a number for something to write about. The words are counted by the engine."""
-    for below, length in LENGTHS:
-        if words < below:
-            return f"Write {length}."
-    return "Write several paragraphs."
 
 
 def _message(outline: str, ending: str, task: str) -> str:

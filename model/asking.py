@@ -38,3 +38,26 @@ def wish(brief: str) -> str:
     if _FORM.match(brief):
         return f"Write {brief[0].lower()}{brief[1:]}"
     return f"Write about this: {brief}"
+
+
+LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three paragraphs"))
+"""How a length is told to the model: below so many words, in these."""
+
+
+def task(title: str, part: str, brief: str, words: int, style: str = "") -> str:
+    """What is asked for: `part` of a text called `title`; each may be empty, but not both part and brief.
+
+    The titles as a heading, then the wish. Without the words section, document and title: a small model that reads them
+    writes about a section.
+    """
+    heading, asked = ": ".join(name for name in (title, part) if name), wish(brief)
+    if not brief:
+        heading, asked = "", f'Write about "{part}"' + (f' for a text called "{title}".' if title else ".")
+    keep_to = f"Keep to this style: {style}" if style else ""
+    wanted = "\n".join(line for line in (asked, keep_to, length(words)) if line)
+    return f"{heading}\n\n{wanted}" if heading else wanted
+
+
+def length(words: int) -> str:
+    """In paragraphs: a small model takes a number for something to write about. The words are counted by the engine."""
+    return f"Write {next((told for below, told in LENGTHS if words < below), 'several paragraphs')}."

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from model.asking import wish
+from model import asking
 from model.contract import count_words
 
 Kind = Literal["request", "section", "next", "continue"]
@@ -204,19 +204,10 @@ class Drawing:
         return wording.format(form=form.name, topic=topic, manner=draw.choice(self._lists.manners), **more)
 
 
-LENGTHS = ((60, "a few sentences"), (130, "one paragraph"), (260, "two or three paragraphs"))
-"""How the desk tells a length: below so many words, in these."""
-
-
 def section_task(title: str, part: str, brief: str, words: int, before: str = "") -> str:
     """How the desk asks for a section: `part` of the document `title`, after a section that ends with `before`."""
-    length = next((told for below, told in LENGTHS if words < below), "several paragraphs")
-    if brief:
-        heading = ": ".join(name for name in (title, part) if name)
-        task = f"{heading}\n\n" * bool(heading) + f"{wish(brief)}\nWrite {length}."
-    else:
-        task = f'Write about "{part}"' + (f' for a text called "{title}"' if title else "") + f".\nWrite {length}."
-    return following(before, task) if before else task
+    wanted = asking.task(title, part, brief, words)
+    return following(before, wanted) if before else wanted
 
 
 def following(before: str, task: str) -> str:
