@@ -81,7 +81,7 @@ ARROWS: dict[str, set[str]] = {
     "app.dialing": {"app.corrections", "model.contract", "model.catalog"},
     "app.corrections": {"model.contract"},
     "app.passages": {"app.draft", "model.contract"},
-    "app.prompt": {"app.draft", "model", "model.asking"},
+    "app.prompt": {"app.draft", "model.asking"},
     "app.render": {"app.draft"},
     # the lab: routes -> lab -> {results, networks, process ═▶ bench}
     "app.lab_routes": {"app.answers", "app.draft", "app.events", "app.lab", "app.lab_networks", "app.verbs"},
