@@ -145,6 +145,9 @@ CHAT_ARCHITECTURES = (LLAMA, QWEN2, QWEN3)
 """Of causal models that read a brief, as config.json names them."""
 
 ADAPTER, HEAD = "block-adapter.safetensors", "sampler-head.safetensors"
+COMMON = "common_tokens"
+"""In an adapter's file: the tokens that it proposes where proposals are checked."""
+
 """What a folder holds beside such a model, where it has been trained to write blocks."""
 
 ONE_BY_ONE = replace(EXACT, repeat_penalty=GENTLER)

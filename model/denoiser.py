@@ -174,6 +174,10 @@ class Denoiser(Protocol):
     def logits(self, features: Tensor) -> Tensor:
         """Logits [..., V] in float32 of features [..., D]."""
 
+    def guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [..., P] in float32 of the tokens that are worth proposing where proposals are checked, and these
+        tokens [P]: all of them, or the common ones, which is faster."""
+
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
         """Logits [B, K] of the candidate tokens [B, K] of a slot with features [B, D], now that the token to its left
         [B] is chosen: repairs what independently denoised slots cannot know."""

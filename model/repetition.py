@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from model.denoiser import Facts
+
 RUN = 1
 """Tokens that may come again without any loss."""
 
@@ -24,6 +26,23 @@ LONG_WORD = 4
 
 LONGEST = 24
 """Tokens past which a run costs no more: by then the loss is beyond any logit."""
+
+
+def inside_of_words(facts: Facts, device: torch.device) -> Tensor:
+    """Which tokens go on with a word, boolean [V]."""
+    inner = torch.zeros(facts.vocabulary, dtype=torch.bool, device=device)
+    inner[torch.tensor(facts.inner, dtype=torch.long, device=device)] = True
+    return inner
+
+
+def comparable(tokens: Tensor, mask: int, padding: Tensor | None) -> Tensor:
+    """Texts [B, n] for `loss`: what is no token, a mask or one of the padding [B] columns at the left, equals nothing
+    that stands elsewhere."""
+    columns = torch.arange(tokens.shape[1], device=tokens.device)
+    nothing = tokens == mask
+    if padding is not None:
+        nothing |= columns < padding[:, None]
+    return torch.where(nothing, -1 - columns, tokens)
 
 
 def loss(text: Tensor, penalty: float, inner: Tensor) -> Tensor | None:

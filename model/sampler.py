@@ -93,23 +93,14 @@ def block_seed(seed: int, block: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Shortlist:
-    """The likeliest tokens of every slot after one denoising step.
-
-    features [B, L', D]; whole [B, L', V], all logits; ids, logits [B, L', K], best first.
-    """
+    """The likeliest tokens of every slot after one denoising step: features [B, L', D]; ids, logits [B, L', K]."""
 
     denoiser: Denoiser
     temperature: float
     nucleus: float
     features: Tensor
-    whole: Tensor
     ids: Tensor
     logits: Tensor
-
-    @property
-    def sureness(self) -> Tensor:
-        """The probability of the best token, [B, L']; verified slots do without it."""
-        return (self.logits[..., 0] - torch.logsumexp(self.whole, dim=-1)).exp()
 
     def law(self, slot: int, left: Tensor | None, lost: Tensor | None) -> Candidates:
         """What a slot is drawn from; left [B] is the token just chosen beside it, which the features do not know.
@@ -143,7 +134,7 @@ class BlockSampler:
         self.nfe = self.proposed = self.kept = 0
         self.starts: list[int] = []
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
-        self._inner = self._inside_of_words()
+        self._inner = repetition.inside_of_words(denoiser.facts, self.cache.tokens.device)
         self._most = PROPOSALS if max(denoiser.facts.block_sizes) > 1 else 0  # who cannot denoise proposes nothing
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
 
@@ -247,7 +238,7 @@ class BlockSampler:
             self.nfe += 1
             first = len(laws)
             upto = first + unmasking.share(count - first, self.dial.steps - step)
-            slots = self._shortlist(features[:, :upto])
+            slots = self._common(features[:, :upto])
             for slot in range(first, upto):
                 losses.append(self._lost(torch.cat([self._text, block[:, :slot]], dim=1)))
                 laws.append(slots.law(slot, block[:, slot - 1] if slot > first else None, losses[slot]))
@@ -255,10 +246,12 @@ class BlockSampler:
             yield Step(tokens.clone(), confidence.clone())
         return block, laws, losses
 
-    def _shortlist(self, features: Tensor) -> _Shortlist:
-        logits = self._forbid(self._guessing.logits(features))  # [B, L', V]
-        top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
-        return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, logits, ids, top)
+    def _common(self, features: Tensor) -> _Shortlist:
+        """Of the tokens that are worth proposing: what is not among them, the verifier draws."""
+        logits, tokens = self._guessing.guesses(features)  # [B, L', P], [P]
+        logits = self._forbid(logits, tokens)
+        top, where = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
+        return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, tokens[where], top)
 
     def _verify(
         self, logits: Tensor, q: list[Candidates], losses: list[Tensor | None], proposed: Tensor, draws: Draws
@@ -314,9 +307,12 @@ class BlockSampler:
             if not bool(masked.any()):
                 break
             features = self.denoiser.denoise(block, self.cache)
-            slots = self._shortlist(features)
+            logits = self._forbid(self._guessing.logits(features))  # [B, n, V]
+            top, ids = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
+            slots = _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, ids, top)
+            sureness = (top[..., 0] - torch.logsumexp(logits, dim=-1)).exp()  # of the best token, [B, n]
             self.nfe += 1
-            chosen = self._choose(slots.sureness, masked, self.dial.steps - step, draws)
+            chosen = self._choose(sureness, masked, self.dial.steps - step, draws)
             self._unmask(block, sure, chosen, slots, quantiles)
             masked &= ~chosen
             yield
@@ -374,27 +370,22 @@ class BlockSampler:
         """Nats [B, V] that tokens lose after texts [B, n], or None."""
         if self.dial.repeat_penalty == 0.0:
             return None
-        columns = torch.arange(text.shape[1], device=text.device)
-        nothing = text == self.denoiser.facts.mask
-        if self.cache.padding is not None:
-            nothing |= columns < self.cache.padding[:, None]
-        text = torch.where(nothing, -1 - columns, text)  # equal to nothing that stands elsewhere
+        text = repetition.comparable(text, self.denoiser.facts.mask, self.cache.padding)
         return repetition.loss(text, self.dial.repeat_penalty, self._inner)
 
-    def _inside_of_words(self) -> Tensor:
-        """Which tokens go on with a word, [V]."""
-        facts, device = self.denoiser.facts, self.cache.tokens.device
-        inner = torch.zeros(facts.vocabulary, dtype=torch.bool, device=device)
-        inner[torch.tensor(facts.inner, dtype=torch.long, device=device)] = True
-        return inner
+    def _forbid(self, logits: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Logits without the tokens that may not come now: control tokens, and the end where it is too early.
 
-    def _forbid(self, logits: Tensor) -> Tensor:
-        """Logits without the tokens that may not come now: control tokens, and the end where it is too early."""
+        tokens [P]: whose logits [..., P] they are; None: of the vocabulary.
+        """
         facts = self.denoiser.facts
         barred = list(facts.banned) + ([] if self.may_end else [facts.end])
-        if barred:
-            logits = logits.clone()
-            logits[..., barred] = -torch.inf
+        if not barred:
+            return logits
+        if tokens is not None:
+            return logits.masked_fill(torch.isin(tokens, tokens.new_tensor(barred)), -torch.inf)
+        logits = logits.clone()
+        logits[..., barred] = -torch.inf
         return logits
 
     def _nll(self, logits: Tensor, tokens: Tensor) -> Tensor:

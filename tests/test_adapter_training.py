@@ -26,7 +26,9 @@ from model.training.adapter.validation import Validation
 from model.training.data import NoData
 from model.training.likelihood import seeded
 from model.training.settings import InvalidSetting
-from tests.tiny import BANNED, CONFIG, FAMILY, MASK, Parts, parts
+from tests.tiny import BANNED, CONFIG, FAMILY, MASK, Parts, common_of, parts
+
+EVERY = torch.arange(CONFIG.vocab_size)
 
 NOISE = Noise((2, 3, 5), (ClippedInterval(0.3, 1.0),) * 3, masked=0.5, decay=0.8, plain=0.3)
 
@@ -238,9 +240,8 @@ def written(folder: Path, made: Parts) -> Path:
     """Adapter and head of a tiny network as files, in float32's nearest bfloat16."""
     adapter, head, scale = trained(made)
     folder.mkdir(parents=True, exist_ok=True)
-    files.publish(
-        folder, adapter, head, origin=files.Origin("x", "y", 5), sizes=(4,), scale=scale, tokens=0, head_tokens=0
-    )
+    origin, common = files.Origin("x", "y", 5), common_of(made.config)
+    files.publish(folder, adapter, head, common=common, origin=origin, sizes=(4,), scale=scale, tokens=0, head_tokens=0)
     return folder / files.ADAPTER
 
 
@@ -350,7 +351,7 @@ def test_a_run_is_not_gone_on_with_under_other_settings(tmp_path: Path) -> None:
 
 def test_validation_counts_the_engines_acceptance() -> None:
     made, row = parts(6), text(7, length=14, start=6)
-    quality = Validation(frozen(made), [row], BANNED).measure(*trained(made))
+    quality = Validation(frozen(made), [row], BANNED, EVERY).measure(*trained(made))
     engine, tokens = made.fast(), torch.tensor(row.tokens)
     laws = engine.commit(tokens[None], engine.new_cache(1))[0].softmax(-1)
     sums = torch.zeros(2, 8)
@@ -376,7 +377,7 @@ def test_validation_counts_where_the_sampler_began_its_cycles() -> None:
     everywhere, some, nothing = (replace(row, visited=places) for places in (tuple(range(6, 30)), (8, 9, 20), (29,)))
     network, weights = frozen(made), trained(made)
     whole, same, here, none = (
-        Validation(network, [each], BANNED).measure(*weights) for each in (row, everywhere, some, nothing)
+        Validation(network, [each], BANNED, EVERY).measure(*weights) for each in (row, everywhere, some, nothing)
     )
     assert same == whole
     assert here.cycle != whole.cycle
@@ -386,7 +387,9 @@ def test_validation_counts_where_the_sampler_began_its_cycles() -> None:
 def test_validation_passes_over_texts_shorter_than_a_block() -> None:
     made = parts(6)
     short, row = text(8, length=9, start=6), text(7, length=30, start=6)
-    alone, both = (Validation(frozen(made), rows, BANNED).measure(*trained(made)) for rows in ([row], [short, row]))
+    alone, both = (
+        Validation(frozen(made), rows, BANNED, EVERY).measure(*trained(made)) for rows in ([row], [short, row])
+    )
     assert alone.told == both.told
 
 
@@ -444,6 +447,13 @@ def test_a_text_keeps_its_side_when_the_data_grows() -> None:
     assert set(train) <= set(more_train)
     with pytest.raises(NoData, match="give more text or another --held-out"):
         rows.split(every, 0.0, 10)
+
+
+def test_the_tokens_that_are_proposed_are_those_that_were_written_most_often() -> None:
+    texts = [Written((1, 1, 1, 20, 9, 9), 3), Written((5, 20, 20, 7), 1)]
+    assert rows.common(texts, 23, most=3).tolist() == [7, 9, 20]
+    assert rows.common(texts, 23, most=5).tolist() == [0, 1, 7, 9, 20], "and then the first of the vocabulary"
+    assert rows.common(texts, 23).tolist() == list(range(23))
 
 
 def test_wrong_settings_are_refused_in_a_sentence(tmp_path: Path) -> None:

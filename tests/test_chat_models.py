@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from model.backbones.load import FULL
-from model.catalog import ADAPTER, GENTLER, HEAD, LARGER, SMOLLM2, UnknownModel, entry_for
+from model.catalog import ADAPTER, COMMON, GENTLER, HEAD, LARGER, SMOLLM2, UnknownModel, entry_for
 from model.contract import BlockLocked, Fill, Filled, Finished, Piece, Request
 from model.engine import Engine, ModelUnavailable
 from model.shards import INDEX, WHOLE
@@ -218,13 +219,25 @@ def other_adapter(folder: Path) -> None:
     write_adapter(folder, parts(1, FAMILY["qwen3"]))
 
 
+def unknown_tokens(folder: Path) -> None:
+    """That of a network with a larger vocabulary: its tokens would be looked up past the end of the table."""
+    tensors = load_file(folder / ADAPTER)
+    tensors[COMMON][-1] = 100_000
+    with safe_open(folder / ADAPTER, framework="pt") as file:
+        save_file(tensors, folder / ADAPTER, file.metadata())
+
+
 def cut_off(folder: Path) -> None:
     (folder / ADAPTER).write_bytes((folder / ADAPTER).read_bytes()[:-9])
 
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
-    [(other_adapter, "does not fit this network"), (cut_off, "is damaged or cut off")],
+    [
+        (other_adapter, "does not fit this network"),
+        (unknown_tokens, "proposes tokens that are not in its vocabulary"),
+        (cut_off, "is damaged or cut off"),
+    ],
 )
 def test_an_adapter_that_is_no_use_is_named(tmp_path: Path, spoil: Callable[[Path], None], says: str) -> None:
     folder = write_chat_model(tmp_path, "qwen2", adapter=True)

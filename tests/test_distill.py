@@ -19,6 +19,7 @@ from app import prompt as desk
 from app.draft import Block, Document, Section
 from model.backbones.llama import Llama
 from model.catalog import EXACT, UnknownStop
+from model.contract import Dial
 from model.evaluation.benchmark import PROMPTS
 from model.sampler import PROPOSALS
 from model.tokenizer import ChatTokenizer, TextStream, byte_level_bpe
@@ -43,7 +44,7 @@ from model.training.prompts import (
 from model.training.settings import InvalidSetting
 from model.training.writing import DIFFERENT, RECENT, TRIES, Law, Wanted, Written, draw, write, write_in_cycles
 from model.unmasking import candidates
-from tests.tiny import BANNED, CONFIG, END, Parts, parts
+from tests.tiny import BANNED, CONFIG, END, Parts, lost, parts
 from tests.tiny_gguf import CONTROLS, MERGES, vocabulary
 
 LAW = Law(temperature=0.8, nucleus=0.9)
@@ -183,7 +184,7 @@ def slowly(tiny: Parts, wanted: Wanted, law: Law) -> list[int]:
     plain, text, tokens = tiny.plain(), list(wanted.prompt), list[int]()
     uniforms = torch.rand(wanted.limit, TRIES + 1, generator=torch.Generator().manual_seed(wanted.seed))
     while len(tokens) < wanted.limit and tokens[-1:] != [END]:
-        logits = plain.causal(text)[-1]
+        logits = plain.causal(text)[-1] - lost(text, Dial(1, 1, "verified", repeat_penalty=law.repeat_penalty))
         logits[[*BANNED, *([END] if len(tokens) < wanted.least else [])]] = -torch.inf
         probs = torch.softmax(logits / law.temperature, dim=-1)
         nucleus = candidates(logits, law.temperature, law.nucleus)
@@ -200,9 +201,14 @@ def slowly(tiny: Parts, wanted: Wanted, law: Law) -> list[int]:
     return tokens
 
 
-def test_a_batch_writes_what_the_plain_network_writes_text_by_text(tiny: Parts) -> None:
-    together = written(tiny.fast(), WANTED)
-    assert [list(one.tokens) for one in together] == [slowly(tiny, one, LAW) for one in WANTED]
+@pytest.mark.parametrize("penalty", [0.0, 0.8])
+def test_a_batch_writes_what_the_plain_network_writes_text_by_text(tiny: Parts, penalty: float) -> None:
+    law = replace(LAW, repeat_penalty=penalty)
+    together = written(tiny.fast(), WANTED, law)
+    assert [list(one.tokens) for one in together] == [slowly(tiny, one, law) for one in WANTED]
+    if penalty:
+        assert together != written(tiny.fast(), WANTED)
+        return
     assert [one.ended for one in together] == [one.tokens[-1] == END for one in together]
     assert {len(one.tokens) for one in together} - {3, 25, 30, 40}, "some end by themselves, so that rows were dropped"
     assert len(together[4].tokens) >= 35
@@ -222,10 +228,11 @@ def test_a_text_that_goes_round_in_circles_is_left_there(tiny: Parts) -> None:
     assert [n < DIFFERENT for n in different] == [False] * (len(different) - 1) + [True]
 
 
-def test_the_block_sampler_writes_the_same_greedy_texts_and_tells_its_cycles() -> None:
+@pytest.mark.parametrize("penalty", [0.0, 0.8])
+def test_the_block_sampler_writes_the_same_greedy_texts_and_tells_its_cycles(penalty: float) -> None:
     network = parts(seed=11).fast()  # with an adapter: proposals are refused here and there
-    exact = replace(EXACT, temperature=0.0, repeat_penalty=0.0)
-    alone = written(network, WANTED, Law(0.0, 1.0))
+    exact = replace(EXACT, temperature=0.0, repeat_penalty=penalty)
+    alone = written(network, WANTED, Law(0.0, 1.0, penalty))
     found = list(write_in_cycles(network, WANTED, exact))
     assert [(one.tokens, one.ended) for one in found] == [(one.tokens, one.ended) for one in alone]
     gaps = [set(map(int.__sub__, one.starts[1:], one.starts[:-1])) for one in found]

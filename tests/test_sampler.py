@@ -147,6 +147,7 @@ class Table:
         known = self.next.mean(0) + torch.randn(v, v, generator=stream) * 0.6
         self.guess = torch.cat([known, known.mean(0, keepdim=True)])  # [V + 1, V]: the last row does not know its left
         self.slot = torch.randn(8, v, generator=stream) * 1.2
+        self.common = torch.arange(0, v, 2) if v > 3 else torch.arange(v)  # is proposed; the rest has its law, too
         self.beside = torch.randn(v, v, generator=stream) * 0.8
 
     def relaxed(self) -> Table:
@@ -172,6 +173,9 @@ class Table:
 
     def logits(self, features: Tensor) -> Tensor:
         return features
+
+    def guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return features[..., self.common], self.common
 
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
         return (features + self.beside[left]).gather(-1, candidates)

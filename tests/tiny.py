@@ -20,6 +20,8 @@ END = 2
 BANNED = (0, 1)
 INNER = (7, 14, 18)
 """Tokens that go on with a word: they may come again."""
+RARE = (4, 9, 13)
+"""Tokens that are not proposed where proposals are checked."""
 CONFIG = LlamaConfig(
     hidden_size=32,
     intermediate_size=48,
@@ -96,9 +98,14 @@ def parts(
     return Parts(
         config,
         weights,
-        Adapter(pairs, mask_embedding, scale=1.5) if adapter else None,
+        Adapter(pairs, mask_embedding, 1.5, common_of(config)) if adapter else None,
         correction if head else None,
     )
+
+
+def common_of(config: LlamaConfig) -> Tensor:
+    """What a tiny adapter proposes."""
+    return torch.tensor([token for token in range(config.vocab_size) if token not in RARE], dtype=torch.int32)
 
 
 def heads_of(config: LlamaConfig) -> tuple[int, int]:
@@ -341,7 +348,7 @@ class PlainSampler:
             new = range(len(known), len(known) + math.ceil((count - len(known)) / steps_left))
             for slot in new:
                 left = known[-1] if slot > new[0] else None
-                laws.append(self._slot_law(features[slot], left, [*self.text, *known]))
+                laws.append(self._slot_law(features[slot], left, [*self.text, *known], RARE))
                 known.append(draw(laws[-1], float(draws.uniform())))
         return known, laws
 
@@ -388,9 +395,11 @@ class PlainSampler:
         self.nll.append(float(logits.logsumexp(-1) - logits[token]))
         self.text.append(token)
 
-    def _slot_law(self, features: Tensor, left: int | None, text: list[int]) -> Law:
+    def _slot_law(self, features: Tensor, left: int | None, text: list[int], rare: tuple[int, ...] = ()) -> Law:
         order = self._allowed(self.network.slot_logits(features, None)).argsort(descending=True).tolist()
+        order = [token for token in order if token not in rare]
         logits = self._allowed(self.network.slot_logits(features, left)) - lost(text, self.dial)
+        logits[list(rare)] = -math.inf
         return law_of(logits, self.dial, order)
 
     def _allowed(self, logits: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from model.catalog import ADAPTER, HEAD
 from model.tokenizer import END, TEXT_END, THOUGHT, THOUGHT_END, TURN, byte_level_bpe
 from model.training.adapter import files
-from tests.tiny import FAMILY, Parts, parts
+from tests.tiny import FAMILY, Parts, common_of, parts
 from tests.tiny_gguf import MERGES, vocabulary
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
@@ -73,6 +73,7 @@ def write_adapter(folder: Path, made: Parts) -> None:
     adapter["mask_embedding"] = made.adapter.mask_embedding
     head = {"W1.weight": made.head.w1, "W1.bias": made.head.b1, "W2.weight": made.head.w2, "W2.bias": made.head.b2}
     origin, scale = files.Origin("a file", "its checksum"), made.adapter.scale
-    files.publish(folder, adapter, head, origin=origin, sizes=(4,), scale=scale, tokens=0, head_tokens=0)
+    common = common_of(made.config)
+    files.publish(folder, adapter, head, common=common, origin=origin, sizes=(4,), scale=scale, tokens=0, head_tokens=0)
     assert (folder / ADAPTER).is_file()
     assert (folder / HEAD).is_file()

@@ -263,6 +263,11 @@ class DiTDenoiser:
         logits: Tensor = self._unembedding(features).float() + self._output_bias
         return logits
 
+    def guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Of all tokens."""
+        logits = self.logits(features)
+        return logits, torch.arange(logits.shape[-1], device=logits.device)
+
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
         """Logits [B, K] of candidate tokens; this network has no correction for the token to the left."""
         rows = self._output_rows[candidates].to(self.dtype)

@@ -59,11 +59,15 @@ class LlamaConfig:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A block adapter: low-rank pairs by name ("layers.3.qkv" → A [r, in], B [out, r]) and the mask embedding [D]."""
+    """A block adapter: low-rank pairs by name ("layers.3.qkv" → A [r, in], B [out, r]) and the mask embedding [D].
+
+    common  the tokens [P] that are proposed where proposals are checked; None: all.
+    """
 
     pairs: Mapping[str, tuple[Tensor, Tensor]]
     mask_embedding: Tensor
     scale: float
+    common: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,13 @@ class Llama:
         self._output_rows = (
             weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
         )
+        every = torch.arange(config.vocab_size)
+        common = every if adapter is None or adapter.common is None else adapter.common.long()
+        self._common = common.to(self.device)
+        self._common_output = self._unembedding
+        if len(common) < config.vocab_size:
+            rows = self._output_rows[self._common]
+            self._common_output = Linear(self._cast(rows), packed=packed, rough=True)
         rough_output = None
         if packed and has_fbgemm():  # made now, while the layers do not take their memory yet
             rough_output = Linear(self._cast(self._output_rows[: config.vocab_size]), packed=packed, rough=True)
@@ -174,6 +185,10 @@ class Llama:
         logits: Tensor = self._unembedding(features).float()
         return logits
 
+    def guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [..., P] in float32 of the adapter's common tokens [P]."""
+        return self._common_output(features).float(), self._common
+
     def chain(self, features: Tensor, left: Tensor, candidates: Tensor) -> Tensor:
         """Logits [B, K] of candidate tokens, corrected for the token to the left where there is a sampler head."""
         if self._head is not None:
@@ -195,6 +210,8 @@ class Llama:
         twin = copy.copy(self)
         twin._clean = self._layers(weights, None, rough=True)
         twin._unembedding = output
+        if twin._common_output is self._unembedding:
+            twin._common_output = output
         twin._relaxed = twin
         return twin
 

@@ -21,7 +21,7 @@ from model.backbones.dit_config import WrongConfig
 from model.backbones.dit_denoiser import DiTDenoiser
 from model.backbones.fit import WrongWeights
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, projections
-from model.catalog import CHAT_ARCHITECTURES, QWEN2, QWEN3, Entry
+from model.catalog import CHAT_ARCHITECTURES, COMMON, QWEN2, QWEN3, Entry
 from model.denoiser import Denoiser
 from model.linear import has_fbgemm, multiplies_bfloat16
 from model.shards import BadIndex, weight_files
@@ -208,6 +208,7 @@ def _adapter(path: Path, config: LlamaConfig) -> Adapter:
         scale = (file.metadata() or {}).get("scale")
     outs = projections(config)
     names = [f"layers.{layer}.{name}" for layer in range(config.num_hidden_layers) for name in outs]
+    common = tensors.pop(COMMON, None)
     wanted = {f"{name}.{side}" for name in names for side in "AB"} | {"mask_embedding"}
     if scale is None or set(tensors) != wanted:
         raise WrongWeights(f"{path.name} is not a block adapter for a network of {config.num_hidden_layers} layers.")
@@ -215,8 +216,16 @@ def _adapter(path: Path, config: LlamaConfig) -> Adapter:
         a, b = tensors[f"{name}.A"], tensors[f"{name}.B"]
         if (b.shape[0], a.shape[1]) != outs[name.split(".")[2]] or a.shape[0] != b.shape[1]:
             raise WrongWeights(f"{path.name} does not fit this network: {name} has another shape.")
+    if common is not None and not is_selection(common, config.vocab_size):
+        raise WrongWeights(f"{path.name} does not fit this network: it proposes tokens that are not in its vocabulary.")
     pairs = {name: (tensors[f"{name}.A"], tensors[f"{name}.B"]) for name in names}
-    return Adapter(pairs, tensors["mask_embedding"], float(scale))
+    return Adapter(pairs, tensors["mask_embedding"], float(scale), common)
+
+
+def is_selection(tokens: Tensor, vocabulary: int) -> bool:
+    """Whether these are token ids of a vocabulary, in order and each once."""
+    whole = not tokens.dtype.is_floating_point and tokens.ndim == 1 and len(tokens) > 0
+    return whole and bool((tokens.diff() > 0).all()) and int(tokens[0]) >= 0 and int(tokens[-1]) < vocabulary
 
 
 def _head(path: Path, config: LlamaConfig) -> SamplerHead:

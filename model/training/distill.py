@@ -71,6 +71,7 @@ class Settings:
     threads: int = 0
     temperature: float = 0.8
     nucleus: float = 0.95
+    penalty: float = 0.0
     dial: str = ""
 
     def __post_init__(self) -> None:
@@ -83,6 +84,8 @@ class Settings:
             raise InvalidSetting(f"--temperature {self.temperature} is not possible; choose a value from 0 to 5.")
         if not 0.0 < self.nucleus <= 1.0:
             raise InvalidSetting(f"--nucleus {self.nucleus} is not possible; choose a value above 0, at most 1.")
+        if not 0.0 <= self.penalty <= 10.0:
+            raise InvalidSetting(f"--penalty {self.penalty} is not possible; choose a value from 0 to 10.")
 
 
 class Distillation:
@@ -96,10 +99,13 @@ class Distillation:
         if self._dial is not None:
             if self._dial.rule != "verified":
                 raise InvalidSetting(f"--dial {settings.dial} has no cycles to learn from; choose a verified stop.")
-            settings = replace(settings, temperature=self._dial.temperature, nucleus=self._dial.nucleus)
+            dial = self._dial
+            settings = replace(
+                settings, temperature=dial.temperature, nucleus=dial.nucleus, penalty=dial.repeat_penalty
+            )
         self._settings, self._network, self._tokenizer, self._file = settings, network, tokenizer, file
         self._drawing = Drawing(lists, settings.seed)
-        for name in ("model", "temperature", "nucleus", "dial"):
+        for name in ("model", "temperature", "nucleus", "penalty", "dial"):
             if other := {getattr(row, name) for row in file.rows.values()} - {getattr(settings, name)}:
                 raise InvalidSetting(
                     f"{file.path} holds texts with --{name} {', '.join(map(str, sorted(other)))}; "
@@ -171,7 +177,8 @@ class Distillation:
         self._bar.told()
 
     def _side_by_side(self, wanted: Sequence[Wanted]) -> Iterator[Written]:
-        law, going = Law(self._settings.temperature, self._settings.nucleus), len(wanted)
+        settings, going = self._settings, len(wanted)
+        law = Law(settings.temperature, settings.nucleus, settings.penalty)
         for finished in write(self._network, wanted, law):
             self._bar.update(going)
             going -= len(finished)
@@ -192,6 +199,7 @@ class Distillation:
             ended=written.ended,
             temperature=self._settings.temperature,
             nucleus=self._settings.nucleus,
+            penalty=self._settings.penalty,
             seed=assignment.seed,
             model=self._settings.model,
             prompt_tokens=prompt,
@@ -250,9 +258,9 @@ larger --tokens adds to a file. Same seed, same prompts; the texts are the same 
 depend on the batch.
 
 A row is a line of JSON: prompt, so_far (the given beginning of the answer), text, tokens (of the text, with the end
-token if it came), ended, temperature, nucleus, seed, model, prompt_tokens (all that was read), kind, and least (tokens
-before which the text might not end, as on the desk where a length is wanted). With --dial also dial, and starts: the
-places in tokens where the block sampler began a cycle, for the second stage of training (--visited there).
+token if it came), ended, temperature, nucleus, penalty, seed, model, prompt_tokens (all that was read), kind, and least
+(tokens before which the text might not end, as on the desk where a length is wanted). With --dial also dial, and
+starts: the places in tokens where the block sampler began a cycle, for the second stage of training (--visited there).
 """
 
 HELP = {
@@ -264,8 +272,9 @@ HELP = {
     "threads": "of the CPU; 0: torch's choice",
     "temperature": "of sampling; 0 takes the likeliest token",
     "nucleus": "smallest probability mass that is drawn from",
-    "dial": "a verified stop of the dial, with its temperature and nucleus: the block adapter writes and the base "
-    "model checks, one text at a time; the rows say where cycles began",
+    "penalty": "nats that a token loses where a repeat would go on; the dial's is 0.8",
+    "dial": "a verified stop of the dial, with its temperature, nucleus and penalty: the block adapter writes and the "
+    "base model checks, one text at a time; the rows say where cycles began",
 }
 
 

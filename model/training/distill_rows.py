@@ -24,7 +24,7 @@ class Row:
     prompt, so_far  what the user asked, and the beginning of the answer that was given ("": none).
     text, tokens    what the model wrote after that; the end token is the last one if it came (`ended`).
                     Otherwise the text was cut off, at its limit or where it went round in circles.
-    temperature, nucleus, seed, model  how it was drawn, and by which model of the catalogue.
+    temperature, nucleus, penalty, seed, model  how it was drawn, and by which model of the catalogue.
     prompt_tokens   all that was read: the conversation up to the answer, and so_far.
     kind            of the prompt: "request", "section", "next" or "continue" (see model.training.prompts).
     least           tokens before which the text was not allowed to end.
@@ -44,6 +44,7 @@ class Row:
     prompt_tokens: list[int]
     kind: str
     least: int
+    penalty: float = 0.0
     dial: str = ""
     starts: list[int] = field(default_factory=list)
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model import repetition
 from model.contract import Dial
 from model.denoiser import Denoiser
 from model.sampler import BlockSampler, Draws, Pictures, block_seed
@@ -60,10 +61,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """How tokens are drawn: temperature >= 0 (0: greedy), nucleus in (0, 1]."""
+    """How tokens are drawn: temperature >= 0 (0: greedy), nucleus in (0, 1], penalty on repeats in nats (0: none)."""
 
     temperature: float
     nucleus: float
+    repeat_penalty: float = 0.0
 
 
 class _Text:
@@ -96,7 +98,7 @@ def write(network: Denoiser, wanted: Sequence[Wanted], law: Law) -> Iterator[tup
     end, banned = network.facts.end, list(network.facts.banned)
     texts = [_Text(index, one) for index, one in enumerate(wanted)]
     cache = network.new_cache(len(texts))
-    device = cache.tokens.device
+    device, inner = cache.tokens.device, repetition.inside_of_words(network.facts, cache.tokens.device)
     longest = max(len(one.prompt) for one in wanted)
     rows = torch.tensor([[0] * (longest - len(one.prompt)) + list(one.prompt) for one in wanted], device=device)
     cache.padding = torch.tensor([longest - len(one.prompt) for one in wanted], device=device)
@@ -106,6 +108,10 @@ def write(network: Denoiser, wanted: Sequence[Wanted], law: Law) -> Iterator[tup
         logits = ahead[:, -1]
         logits[:, banned] = -torch.inf
         logits[[row for row, text in enumerate(texts) if len(text.tokens) < text.least], end] = -torch.inf
+        if law.repeat_penalty > 0.0:
+            before = repetition.comparable(cache.tokens[:, : cache.decided], network.facts.mask, cache.padding)
+            lost = repetition.loss(before, law.repeat_penalty, inner)
+            logits = logits if lost is None else logits.sub_(lost)
         tokens = draw(logits, torch.stack([text.uniforms for text in texts]).to(device), law)
         finished: list[Written] = []
         for text, token in zip(texts, tokens.tolist(), strict=True):

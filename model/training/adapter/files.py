@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.backbones.fit import WrongWeights, check_fit
 from model.backbones.llama import LlamaConfig, projections
-from model.catalog import ADAPTER, HEAD
+from model.catalog import ADAPTER, COMMON, HEAD
 from model.training.checkpoint import MOMENTS, STATE, TENSORS
 
 Parameters = dict[str, torch.nn.Parameter]
@@ -70,13 +70,14 @@ def new_head(width: int, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors in float32, in the order of `shapes`, and the header. Raises WrongWeights, OSError."""
+    """What was trained, in float32 and in the order of `shapes`, and the header. Raises WrongWeights, OSError."""
     try:
         tensors = load_file(path)
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
     except SafetensorError as error:
         raise WrongWeights(f"{path} is damaged or cut off ({error}); give another one.") from error
+    tensors.pop(COMMON, None)  # of the texts that were trained on; this run has its own
     try:
         check_fit(shapes, tensors)
     except WrongWeights as error:
@@ -99,13 +100,14 @@ def publish(
     adapter: Mapping[str, Tensor],
     head: Mapping[str, Tensor],
     *,
+    common: Tensor,
     origin: Origin,
     sizes: tuple[int, ...],
     scale: float,
     tokens: int,
     head_tokens: int,
 ) -> None:
-    """Writes both files for use. tokens, head_tokens: slots that each was trained on in this run.
+    """Writes both files for use. common: see `Adapter`. tokens, head_tokens: slots trained on in this run.
 
     Raises OSError, SafetensorError.
     """
@@ -117,7 +119,7 @@ def publish(
         "base_sha256": origin.base_sha256,
         "rank": str(adapter["layers.0.qkv.A"].shape[0]),
     }
-    save_file(_low(adapter), folder / ADAPTER, header)
+    save_file({**_low(adapter), COMMON: common}, folder / ADAPTER, header)
     told = {"block_size": str(max(sizes)), "slots_trained": str(origin.head_tokens + head_tokens), "adapter": ADAPTER}
     save_file(_low(head), folder / HEAD, told)
 

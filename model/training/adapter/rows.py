@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from model.tokenizer import ChatTokenizer
 from model.training.data import NoData
 
 SYSTEM = "You are a helpful writing assistant."
 """The system line of rows that hold texts and no token ids: the desk's."""
+
+COMMON = 16_384
+"""Tokens that are worth proposing: what a small model writes, three times over. A third of the largest product."""
 
 TEMPERATURE = 0.8
 """Of texts whose rows do not tell."""
@@ -75,6 +82,13 @@ def split(rows: Sequence[Written], held_out: float, most: int) -> tuple[list[Wri
             "another --held-out."
         )
     return train, sorted(valid, key=lambda row: row.is_held_out_below)[:most]
+
+
+def common(texts: Sequence[Written], vocabulary: int, most: int = COMMON) -> Tensor:
+    """Ids [P], in order, of the tokens that were written most often; where there are fewer, the vocabulary's first."""
+    counts = Counter(token for text in texts for token in text.tokens[text.start :])
+    found = dict.fromkeys([*(token for token, _ in counts.most_common(most)), *range(vocabulary)])
+    return torch.tensor(sorted(list(found)[:most]), dtype=torch.int32)
 
 
 def _rows(name: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,7 +24,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from model.backbones.llama import LlamaConfig
 from model.catalog import ADAPTER, HEAD
 from model.training import checkpoint
-from model.training.adapter import blocks, files
+from model.training.adapter import blocks, files, rows
 from model.training.adapter.blocks import Copy
 from model.training.adapter.files import Origin, Parameters
 from model.training.adapter.loss import Target, vocabulary_loss
@@ -80,7 +80,8 @@ class Run:
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         room = settings.length + max(*settings.block_sizes, 8) + 1
         self.network = FrozenLlama(base.config, base.weights, dtype, room)
-        self.validation = Validation(self.network, valid, base.banned)
+        self.common = rows.common(train, base.config.vocab_size)
+        self.validation = Validation(self.network, valid, base.banned, self.common)
         self.adapter, self.head, self.scale, self.origin = _begin(settings, base)
         for name, part in (("adapter", self.adapter), ("head", self.head)):
             for parameter in part.values():
@@ -250,6 +251,7 @@ class Run:
             folder,
             self.adapter,
             self.head,
+            common=self.common,
             origin=self.origin,
             sizes=settings.block_sizes,
             scale=self.scale,

@@ -79,9 +79,15 @@ class Validation:
     """Held-out texts, read by the frozen weights once."""
 
     def __init__(
-        self, network: FrozenLlama, texts: Sequence[Written], banned: Sequence[int], limit: int = BLOCKS
+        self,
+        network: FrozenLlama,
+        texts: Sequence[Written],
+        banned: Sequence[int],
+        common: Tensor,
+        limit: int = BLOCKS,
     ) -> None:
-        self.network, self.texts, self.banned, self.limit = network, texts, list(banned), limit
+        """common: ids [P] of the tokens that are proposed."""
+        self.network, self.texts, self.banned, self.common, self.limit = network, texts, list(banned), common, limit
         self._clean: list[Clean] = []
 
     @torch.no_grad()
@@ -166,8 +172,8 @@ class Validation:
         kept = torch.zeros_like(accepted)
         for slot in range(tokens.shape[1]):
             p = candidates(self._allowed(before[:, slot]), temperature, NUCLEUS)
-            first = self._allowed(plain[:, slot])
-            ids = first.topk(min(SHORTLIST, first.shape[-1]), dim=-1).indices
+            first = self._allowed(plain[:, slot])[:, self.common]
+            ids = self.common[first.topk(min(SHORTLIST, first.shape[-1]), dim=-1).indices].long()
             logits = self._allowed(told[:, slot]).gather(-1, ids)
             q = candidates(logits, temperature, NUCLEUS, ids)
             accepted[:, slot] = torch.minimum(self._dense(p), self._dense(q)).double().sum(-1)
