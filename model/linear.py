@@ -29,12 +29,12 @@ class Linear(nn.Module):
     packed  keep 16-bit copies for a CPU's products, with sums in float32: float16 for few rows, bfloat16 for many, as
             far as this machine has them. x may be float32 or bfloat16; y is bfloat16 where such products made it.
     rough   keep an int8 copy instead where the machine has such products: half the bytes, at some cost in precision.
-    even    the rows of x are of like height, as after a norm: for rough products, which round all rows with one scale.
+            One scale rounds all rows of x. Rows brought to the same height before would cost .3 ms a forward, and the
+            default model proposes and reads no better (Σ min(p, q) .832 and .831; KL .020 and .021 nats).
     """
 
-    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False, even: bool = False) -> None:
+    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False) -> None:
         super().__init__()
-        self.even = even
         packed = packed and weight.device.type == "cpu"
         fbgemm = packed and has_fbgemm()
         many = packed and multiplies_bfloat16() and not (rough and fbgemm)
@@ -49,14 +49,8 @@ class Linear(nn.Module):
         if self.weight is not None:
             return F.linear(x, self.weight)
         if self.int8 is not None:
-            x = x.float()
-            if self.even:
-                rounded: Tensor = torch.ops.quantized.linear_dynamic(x, self.int8, False)
-                return rounded
-            # One scale rounds all rows: brought to the same height first, a small row loses no more than a large one.
-            height = torch.linalg.vector_norm(x, float("inf"), -1, True) + 1e-12
-            leveled: Tensor = torch.ops.quantized.linear_dynamic(x / height, self.int8, False) * height
-            return leveled
+            rounded: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.int8, False)
+            return rounded
         if self.many is None or (self.fp16 is not None and x.numel() <= self.few):
             fine: Tensor = torch.ops.quantized.linear_dynamic_fp16(x.float(), self.fp16)
             return fine

@@ -249,9 +249,10 @@ class BlockSampler:
     def _common(self, features: Tensor) -> _Shortlist:
         """Of the tokens that are worth proposing: what is not among them, the verifier draws."""
         logits, tokens = self._guessing.guesses(features)  # [B, L', P], [P]
-        logits = self._forbid(logits, tokens)
         top, where = unmasking.largest(logits, min(SHORTLIST, logits.shape[-1]))
-        return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, tokens[where], top)
+        ids = tokens[where]
+        top = top.masked_fill(torch.isin(ids, ids.new_tensor(self._barred)), -torch.inf)
+        return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, ids, top)
 
     def _verify(
         self, logits: Tensor, q: list[Candidates], losses: list[Tensor | None], proposed: Tensor, draws: Draws
@@ -373,19 +374,17 @@ class BlockSampler:
         text = repetition.comparable(text, self.denoiser.facts.mask, self.cache.padding)
         return repetition.loss(text, self.dial.repeat_penalty, self._inner)
 
-    def _forbid(self, logits: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """Logits without the tokens that may not come now: control tokens, and the end where it is too early.
-
-        tokens [P]: whose logits [..., P] they are; None: of the vocabulary.
-        """
+    @property
+    def _barred(self) -> list[int]:
+        """The tokens that may not come now: control tokens, and the end where it is too early."""
         facts = self.denoiser.facts
-        barred = list(facts.banned) + ([] if self.may_end else [facts.end])
-        if not barred:
-            return logits
-        if tokens is not None:
-            return logits.masked_fill(torch.isin(tokens, tokens.new_tensor(barred)), -torch.inf)
-        logits = logits.clone()
-        logits[..., barred] = -torch.inf
+        return [*facts.banned, *([] if self.may_end else [facts.end])]
+
+    def _forbid(self, logits: Tensor) -> Tensor:
+        """Logits [..., V] without the tokens that may not come now."""
+        if self._barred:
+            logits = logits.clone()
+            logits[..., self._barred] = -torch.inf
         return logits
 
     def _nll(self, logits: Tensor, tokens: Tensor) -> Tensor:

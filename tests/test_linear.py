@@ -77,24 +77,6 @@ def test_rough_products_of_large_numbers_do_not_overflow(vnni: bool, monkeypatch
     assert error(Linear(weight, packed=True, rough=True)(x), x, weight) < 1e-2
 
 
-def test_a_small_row_loses_no_more_beside_a_large_one() -> None:
-    x, weight = numbers(2)
-    x[1] *= 1000.0
-    made = Linear(weight, packed=True, rough=True)
-    alone = error(made(x[:1]), x[:1], weight)
-    assert error(made(x)[:1], x[:1], weight) < 2 * alone + 1e-3
-
-
-@pytest.mark.skipif(not has_fbgemm(), reason="this CPU has no such products")
-def test_rows_that_are_even_are_rounded_as_they_come() -> None:
-    x, weight = numbers(4)
-    x = F.rms_norm(x, x.shape[-1:])
-    plain, leveled = (Linear(weight, packed=True, rough=True, even=even) for even in (True, False))
-    assert torch.equal(plain(x), torch.ops.quantized.linear_dynamic(x, plain.int8, False))
-    assert not torch.equal(plain(x), leveled(x))
-    assert error(plain(x), x, weight) < 2 * error(leveled(x), x, weight)
-
-
 @pytest.mark.parametrize("rough", [False, True])
 def test_only_the_copies_in_use_are_kept(able: tuple[bool, bool], rough: bool) -> None:
     bf16, fbgemm = able

@@ -243,8 +243,8 @@ class Llama:
             q, k, v = torch.split(qkv, [c.query_width, c.key_width, c.key_width])
             return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
 
-        def linear(weight: Tensor, *, even: bool = False) -> Linear:
-            return Linear(self._cast(weight), packed=self.packed, rough=rough, even=even)
+        def linear(weight: Tensor) -> Linear:
+            return Linear(self._cast(weight), packed=self.packed, rough=rough)
 
         if c.qkv_bias:
             column = torch.cat([weights[f"{prefix}.{part}.bias"] for part in attention])[:, None]
@@ -252,9 +252,9 @@ class Llama:
         return Layer(
             before_attention=self._norm(weights[f"{prefix}.input_layernorm.weight"]),
             before_mlp=self._norm(weights[f"{prefix}.post_attention_layernorm.weight"]),
-            qkv=linear(turned(fused("qkv", attention)), even=True),
+            qkv=linear(turned(fused("qkv", attention))),
             out=linear(fused("o", ["self_attn.o_proj"])),
-            gate_up=linear(fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"]), even=True),
+            gate_up=linear(fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"])),
             down=linear(fused("down", ["mlp.down_proj"])),
             heads=c.num_attention_heads,
             kv_heads=c.num_key_value_heads,
