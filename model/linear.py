@@ -2,11 +2,12 @@
 
 Knows nothing of networks. Generating reads every weight once per forward, so bytes per weight and how close a kernel
 comes to the memory's speed decide. All products of 30 layers of 576 dimensions (106M weights) on two Zen 4 cores, ms at
-1 / 4 / 6 / 8 rows; reading 16-bit weights alone takes 7.6:
+1 / 4 / 8 / 16 / 32 rows; reading 16-bit weights alone takes 4.1:
 
-    float16, packed by FBGEMM        7.1 / 8.7 / 10.9 / 13.2   any x86 with AVX2; sums in float32
-    bfloat16, packed by oneDNN      11.2 / 10.2 / 11.4 / 12.4   needs bfloat16 instructions; far ahead at many rows
-    int8, packed by FBGEMM           4.3 / 4.6 / 5.1 / 6.0     rounds what goes in, too: for proposals
+    4 bits, packed by torch          3.0 / 3.8 / 6.5 / 11.6 / 21.4   for weights that were published so; needs AVX-512
+    float16, packed by FBGEMM        5.2 / 6.9 / 7.1 / 11.2 / 19.2   any x86 with AVX2; sums in float32
+    bfloat16, packed by oneDNN       5.4 / 6.9 / 6.9 /  8.6 / 12.4   needs bfloat16 instructions; far ahead at many rows
+    int8, packed by FBGEMM           3.3 / 4.0 / 4.8 /  7.0 /    –   rounds what goes in, too: for proposals
 """
 
 from __future__ import annotations
@@ -22,12 +23,23 @@ from torch import Tensor, nn
 FEW_ROWS = 6
 """Up to here float16 is as fast as bfloat16, and eight times as precise."""
 
+FEW_IN_FOUR_BITS = 8
+"""Up to here 4 bits are fastest."""
+
+GROUP, TOP_LEVEL = 32, 15
+"""Of 4-bit weights (GGUF's Q4_1): so many that stand side by side in a row are on one scale from 0 to the top level."""
+
+OFF_LEVEL = 0.02
+"""Of a step: what rounding to 16 bits moves weights from their levels. Weights that are on none are half a step off."""
+
 
 class Linear(nn.Module):
     """y = x·Wᵀ for a weight [out, in] that never changes; x in the dtype of the weight.
 
     packed  keep 16-bit copies for a CPU's products, with sums in float32: float16 for few rows, bfloat16 for many, as
             far as this machine has them. x may be float32 or bfloat16; y is bfloat16 where such products made it.
+            Weights that were published in 4 bits go back to these for few rows: the same numbers in a quarter of the
+            bytes, but for scales and x, which are rounded to bfloat16.
     rough   keep an int8 copy instead where the machine has such products: half the bytes, at some cost in precision.
             One scale rounds all rows of x. Rows brought to the same height before would cost .3 ms a forward, and the
             default model proposes and reads no better (Σ min(p, q) .832 and .831; KL .020 and .021 nats).
@@ -38,16 +50,24 @@ class Linear(nn.Module):
         packed = packed and weight.device.type == "cpu"
         fbgemm = packed and has_fbgemm()
         many = packed and multiplies_bfloat16() and not (rough and fbgemm)
+        self.four, self.scales = None, None
+        if packed and not rough and multiplies_4_bits() and (levels := four_bits(weight)) is not None:
+            self.four, self.scales = torch.ops.aten._convert_weight_to_int4pack_for_cpu(levels[0], 1), levels[1]
+            fbgemm = fbgemm and not many
         self.int8 = _packed_int8(weight) if fbgemm and rough else None
         self.fp16 = torch.ops.quantized.linear_prepack_fp16(weight.float(), None) if fbgemm and not rough else None
         self.many = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16().contiguous(), 8) if many else None
         self.weight = None if fbgemm or many else weight.contiguous()
-        self.few = FEW_ROWS * weight.shape[1]
+        self.few = (FEW_ROWS if self.four is None else FEW_IN_FOUR_BITS) * weight.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] → [..., out]."""
         if self.weight is not None:
             return F.linear(x, self.weight)
+        if self.four is not None and x.numel() <= self.few:
+            flat = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
+            exact: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(flat, self.four, 32, self.scales)
+            return exact.view(x.shape[:-1] + exact.shape[-1:])  # both are lists in TorchScript
         if self.int8 is not None:
             rounded: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.int8, False)
             return rounded
@@ -74,6 +94,28 @@ def _packed_int8(weight: Tensor) -> Any:
         )  # pinned: they are still there
         rows = torch.quantize_per_channel(weight, scales, torch.zeros_like(scales, dtype=torch.long), 0, torch.qint8)
     return torch.ops.quantized.linear_prepack(rows, None)
+
+
+def four_bits(weight: Tensor) -> tuple[Tensor, Tensor] | None:
+    """A weight [out, in] as 4-bit levels (int32, [out, in]) and for each GROUP of a row a step and the value of level
+    8 (bfloat16, [in / GROUP, out, 2]). None where its numbers do not lie on such levels, from the lowest to the top."""
+    out, into = weight.shape
+    if into % GROUP or out % 16:  # what the product can do
+        return None
+    groups = weight.float().view(out, -1, GROUP)
+    for some in (groups[:1], groups):  # most weights show in their first row that they do not
+        low, high = some.amin(-1, keepdim=True), some.amax(-1, keepdim=True)
+        step = (high - low) / TOP_LEVEL
+        level = ((some - low) / step.clamp(min=1e-30)).round()
+        if bool(((low + step * level - some).abs() > OFF_LEVEL * step).any()):
+            return None
+    scales = torch.cat([step, low + 8 * step], dim=-1).transpose(0, 1)
+    return level.view(out, into).int(), scales.to(torch.bfloat16).contiguous()
+
+
+def multiplies_4_bits() -> bool:
+    """Whether this CPU is fast at products with 4-bit weights: with AVX2 alone they take longer than in 16 bits."""
+    return has_fbgemm() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def multiplies_bfloat16() -> bool:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model import linear
-from model.linear import FEW_ROWS, Linear, has_fbgemm, multiplies_bfloat16
+from model.linear import FEW_IN_FOUR_BITS, FEW_ROWS, Linear, four_bits, has_fbgemm, multiplies_bfloat16
 
 FORMS = [(bf16, fp16) for bf16 in (False, True) for fp16 in (False, True)]
 """What a machine may be able to do; here at most what this one can."""
@@ -77,6 +77,55 @@ def test_rough_products_of_large_numbers_do_not_overflow(vnni: bool, monkeypatch
     assert error(Linear(weight, packed=True, rough=True)(x), x, weight) < 1e-2
 
 
+def in_four_bits(out: int = 48, into: int = 64, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A weight as GGUF's Q4_1 has it: of every 32 numbers each is one of 16, the lowest and the highest among them."""
+    stream = torch.Generator().manual_seed(out)
+    levels = torch.randint(0, 16, (out, into // 32, 32), generator=stream)
+    levels[..., 3], levels[..., 17] = 0, 15
+    step, zero = torch.rand(2, out, into // 32, 1, generator=stream).unbind()
+    return ((levels - 15 * zero) * (step + 0.1)).view(out, into).to(dtype).float()
+
+
+needs_4_bits = pytest.mark.skipif(not linear.multiplies_4_bits(), reason="this CPU is not fast at such products")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_4_bit_weights_are_found_again_in_what_was_made_of_them(dtype: torch.dtype) -> None:
+    weight = in_four_bits(dtype=dtype)
+    weight[5, :32] = 0.25  # all alike: no step at all
+    found = four_bits(weight)
+    assert found is not None
+    levels, scales = found
+    assert (int(levels.min()), int(levels.max())) == (0, 15)
+    step, middle = (part.T[..., None].double() for part in scales.unbind(-1))
+    again = (levels.view(48, 2, 32) - 8) * step + middle
+    # two numbers of a group are rounded to bfloat16: the step, up to 8 times, and its middle
+    bound = 2**-8 * (8 * step.abs() + middle.abs()) + 2e-3
+    assert bool(((again - weight.view(48, 2, 32)).abs() <= bound).all())
+
+
+def test_other_weights_are_not_taken_for_4_bit_ones() -> None:
+    assert four_bits(numbers(1)[1]) is None
+    assert four_bits(in_four_bits(into=96)[:, :80]) is None, "groups have 32"
+    assert four_bits(in_four_bits()[:40]) is None, "the product takes 16 rows at a time"
+    weight = in_four_bits()
+    weight[-1, -2] += 0.3 * (weight[-1, 32:].max() - weight[-1, 32:].min()) / 15
+    assert four_bits(weight) is None, "one number between two levels, in the last row"
+
+
+@needs_4_bits
+@pytest.mark.parametrize("rows", [(1,), (4,), (2, 3), (FEW_IN_FOUR_BITS,), (FEW_IN_FOUR_BITS + 1,), (3, 5)])
+def test_4_bit_products_keep_to_the_rounding_of_bfloat16(able: tuple[bool, bool], rows: tuple[int, ...]) -> None:
+    x, weight = numbers(*rows)[0], in_four_bits()
+    made = Linear(weight, packed=True)
+    found = made(x)
+    assert (made.four is not None) == able[1]
+    assert found.shape == (*rows, 48)
+    assert error(found, x, weight) < 4 * 2**-8
+    alone = torch.stack([made(row[None])[0] for row in x.flatten(0, -2)]).view(found.shape)
+    assert error(alone, x, weight) < 4 * 2**-8
+
+
 @pytest.mark.parametrize("rough", [False, True])
 def test_only_the_copies_in_use_are_kept(able: tuple[bool, bool], rough: bool) -> None:
     bf16, fbgemm = able
@@ -86,6 +135,10 @@ def test_only_the_copies_in_use_are_kept(able: tuple[bool, bool], rough: bool) -
         assert kept == ["int8"]
     else:
         assert kept == (["many"] * bf16 + ["fp16"] * fbgemm or ["weight"])
+    four = Linear(in_four_bits(), packed=True, rough=rough)
+    kept = [name for name in ("four", "many", "fp16", "int8") if getattr(four, name) is not None]
+    if fbgemm and not rough and linear.multiplies_4_bits():
+        assert kept == ["four", "many" if bf16 else "fp16"]
 
 
 def test_a_row_of_zeros_stays_zero_in_int8() -> None:
