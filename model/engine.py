@@ -237,7 +237,8 @@ class _Job:
         reason: Reason | None = None if end is None else "end"
         more: list[int] = []
         if reason is None and (at := self._end_of_part(tokens)) is not None:
-            end, more, reason = at, self._tokenizer.encode(NEW_PART), "part"
+            text = self._text + "".join(map(self._tokenizer.piece, tokens[:at]))
+            end, more, reason = at, self._tokenizer.encode(to_new_part(text)), "part"
         forwards = self._sampler.nfe - nfe
         self._nfe += forwards
         yield self._lock([*tokens[:end], *more], float(nll[:end].sum()), seed, forwards, time.perf_counter() - began)
@@ -359,6 +360,11 @@ def slots_of(tokens: list[int], confidence: list[float], tokenizer: TextTokenize
         Slot(None, 0.0) if token == mask else Slot(tokenizer.piece(token), sure)
         for token, sure in zip(tokens, confidence, strict=True)
     )
+
+
+def to_new_part(text: str) -> str:
+    """What of an empty line is missing after a text."""
+    return NEW_PART[len(text) - len(text.rstrip("\n")) :]
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:

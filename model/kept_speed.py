@@ -18,8 +18,8 @@ from model.catalog import Entry
 from model.contract import StopSpeed
 from model.machine import machine
 
-FORMAT = 2
-"""Counts up when something is measured in another way, so that it is measured again."""
+FORMAT = 3
+"""Counts up when something is measured in another way or the engine got faster, so that it is measured again."""
 
 FOLDER = "speed"
 

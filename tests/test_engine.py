@@ -29,7 +29,7 @@ from model.contract import (
     Request,
     count_words,
 )
-from model.engine import Engine, ModelUnavailable
+from model.engine import Engine, ModelUnavailable, to_new_part
 from model.sampler import BlockSampler, Draws, Pictures, block_seed
 from model.tokenizer import ChatTokenizer, TextStream, byte_level_bpe
 from model.weights import obtain
@@ -298,6 +298,11 @@ def greedy(network: Llama, tokenizer: ChatTokenizer, dial: Dial) -> list[int]:
         while len(tokens) < 32:
             tokens += Pictures(sampler.block(dial.block_size, Draws([0]))).finish().tokens[0].tolist()
     return tokens[:32]
+
+
+@pytest.mark.parametrize(("text", "more"), [("Home.", "\n\n"), ("Dear Ann,\n", "\n"), ("Ann\n\n", ""), ("\n\n\n", "")])
+def test_a_new_part_begins_behind_one_empty_line(text: str, more: str) -> None:
+    assert to_new_part(text) == more
 
 
 def test_greedy_verified_text_is_the_base_models_own(exact_numbers: tuple[Llama, ChatTokenizer]) -> None:
