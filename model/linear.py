@@ -41,8 +41,8 @@ class Linear(nn.Module):
             Weights that were published in 4 bits go back to these for few rows: the same numbers in a quarter of the
             bytes, but for scales and x, which are rounded to bfloat16.
     rough   keep an int8 copy instead where the machine has such products: half the bytes, at some cost in precision.
-            One scale rounds all rows of x. Rows brought to the same height before would cost .3 ms a forward, and the
-            default model proposes and reads no better (Σ min(p, q) .832 and .831; KL .020 and .021 nats).
+            One scale rounds all rows of x. Rows brought to the same height before would cost .7 to 1 ms a forward, and
+            the default model proposes and reads no better (Σ min(p, q) .832 and .831; KL .020 and .021 nats).
     """
 
     def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False) -> None:
@@ -50,7 +50,7 @@ class Linear(nn.Module):
         packed = packed and weight.device.type == "cpu"
         fbgemm = packed and has_fbgemm()
         many = packed and multiplies_bfloat16() and not (rough and fbgemm)
-        self.four, self.scales = None, None
+        self.four, self.scales, self.group = None, None, GROUP
         if packed and not rough and multiplies_4_bits() and (levels := four_bits(weight)) is not None:
             self.four, self.scales = torch.ops.aten._convert_weight_to_int4pack_for_cpu(levels[0], 1), levels[1]
             fbgemm = fbgemm and not many
@@ -66,7 +66,7 @@ class Linear(nn.Module):
             return F.linear(x, self.weight)
         if self.four is not None and x.numel() <= self.few:
             flat = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
-            exact: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(flat, self.four, 32, self.scales)
+            exact: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(flat, self.four, self.group, self.scales)
             return exact.view(x.shape[:-1] + exact.shape[-1:])  # both are lists in TorchScript
         if self.int8 is not None:
             rounded: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.int8, False)
