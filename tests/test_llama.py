@@ -15,6 +15,7 @@ from model.backbones.fit import WrongWeights
 from model.backbones.llama import Llama, check_weights, weight_shapes
 from model.backbones.llama_layers import RmsNorm
 from model.denoiser import GROWTH, BlockCache, ContextFull
+from model.linear import multiplies_4_bits
 from tests.tiny import CONFIG, FAMILY, MASK, Parts, PlainLlama, parts
 
 FLOAT32 = 1e-4
@@ -359,6 +360,29 @@ def test_the_relaxed_network_is_near_and_reads_on_from_what_the_exact_one_has_re
     assert (found - expected).norm() / expected.norm() < 0.1
     assert torch.equal(relaxed.denoise(rows([MASK] * 3), cache), exact.denoise(rows([MASK] * 3), cache))
     assert tiny.fast().relaxed().packed is False  # where nothing is packed it is the network itself
+
+
+def on_levels(weight: Tensor) -> Tensor:
+    """The nearest weight of which every 32 numbers of a row are 16 different ones at most, evenly spread."""
+    groups = weight.view(len(weight), -1, 32)
+    low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    step = (high - low) / 15
+    return (low + step * ((groups - low) / step).round()).view_as(weight)
+
+
+@pytest.mark.skipif(not multiplies_4_bits(), reason="this CPU is not fast at such products")
+def test_a_network_that_was_published_in_4_bits_is_read_in_4_bits_at_every_stop() -> None:
+    made = parts(4, replace(CONFIG, intermediate_size=64))
+    weights = {name: on_levels(each) if "proj" in name else each for name, each in made.weights.items()}
+    made = replace(made, weights=weights)
+    exact, text = made.fast(packed=True), some_text(30)
+    assert exact.relaxed()._clean is exact._clean
+    other = parts(4).fast(packed=True)
+    assert other.relaxed()._clean is not other._clean
+    cache = exact.new_cache(1)
+    exact.commit(rows(text[:20]), cache)  # many at once, in 16 bits
+    found, expected = exact.commit(rows(text[20:23]), cache)[0], made.plain().causal(text)[20:23]
+    assert (found - expected).norm() / expected.norm() < 0.02  # both formats round what goes in to bfloat16
 
 
 def test_the_norm_of_few_operations_is_the_root_mean_square() -> None:
