@@ -24,7 +24,7 @@ let opening = 0; // counts openings, so that a slow answer does not overtake a l
 let latest = Promise.resolve(); // the last of them; those that it overtook end with it
 let shown = null; // the document whose title stands in the bar
 let pending = null; // {id, born, fields, before}: fields of the document that are not saved yet, and what they were
-let saved = Promise.resolve(); // the last save of them
+let turns = Promise.resolve(); // the last change of a document that was asked for
 
 // ------------------------------------------------------------------------------------------------------------ places
 
@@ -117,7 +117,7 @@ async function removeDocument() {
   );
   if (!sure) return;
   await sheet.keeper?.flush();
-  const answer = await attempt("delete_document", { document_id: id, revision: desk.outline.revision });
+  const answer = await inTurn(() => attempt("delete_document", { document_id: id, revision: desk.outline.revision }));
   if (!answer) return;
   desk.documents = answer.documents;
   leaveDocument();
@@ -167,10 +167,16 @@ export function changeDocument(fields) {
   saveSoon();
 }
 
-/** Saves them; one save after the other, so that none is made on a revision that the one before has changed. */
 export function saveDocument(leaving = false) {
-  saved = saved.then(() => sendFields(leaving));
-  return saved;
+  if (leaving) keepPending();
+  return inTurn(() => sendFields(leaving));
+}
+
+/** One change of the document after the other, so that none is made on a revision that the one before has changed. */
+export function inTurn(change) {
+  const done = turns.then(change);
+  turns = done.catch(() => {}); // the one who asked hears of it
+  return done;
 }
 
 const saveSoon = later(saveDocument, 400);
@@ -179,7 +185,6 @@ async function sendFields(leaving) {
   const wanted = pending;
   if (!wanted || desk.outline?.id !== wanted.id) return;
   const { id, revision } = desk.outline;
-  if (leaving) keepPending();
   try {
     const { document: fresh } = await ask("change_document", { document_id: id, revision, ...wanted.fields }, { leaving });
     if (pending === wanted) pending = null;

@@ -5,7 +5,7 @@ import { attempt } from "./asking.js";
 import { command, commandSource } from "./commands.js";
 import { confirm, speak } from "./dialogs.js";
 import { $, show } from "./dom.js";
-import { focusCurrent, go } from "./documents.js";
+import { focusCurrent, go, inTurn } from "./documents.js";
 import { keyOf } from "./keyed.js";
 import { changeLine, flushLines } from "./lines.js";
 import { drawOutline, sectionName, stepThrough } from "./lists.js";
@@ -20,6 +20,9 @@ import { words } from "./words.js";
 import { canWrite, write } from "./writing.js";
 
 const TARGET_WORDS = 150; // of a first section; a later one takes over that of the open one
+
+let moves = 0; // asked for and not answered yet
+let standing = null; // the sections as the desk has them while moves are under way
 
 /** Behind the open section; the cursor goes to its title. */
 export const addSection = () =>
@@ -37,12 +40,12 @@ export const addLastSection = () => newSection(desk.outline.sections.at(-1)?.id)
 
 /** The line of a section that is added behind another one, or at the beginning; undefined where that is refused. */
 async function newSection(after = null) {
-  const known = new Set(desk.outline.sections.map((section) => section.id));
-  const answer = await attempt("add_section", {
-    document_id: desk.outline.id,
-    revision: desk.outline.revision,
-    after,
-    target_words: desk.section?.target_words ?? TARGET_WORDS,
+  let known;
+  const answer = await inTurn(() => {
+    const { id, revision, sections } = desk.outline;
+    known = new Set(sections.map((section) => section.id));
+    const target_words = desk.section?.target_words ?? TARGET_WORDS;
+    return attempt("add_section", { document_id: id, revision, after, target_words });
   });
   if (!answer) return undefined;
   setOutline(answer.document);
@@ -57,13 +60,23 @@ export async function moveSection(id, step) {
   if (position < 0 || position >= sections.length || position === at) return;
   const moved = [...sections];
   moved.splice(position, 0, ...moved.splice(at, 1));
-  const { revision } = desk.outline;
-  setOutline({ ...desk.outline, sections: moved }); // seen at once; the answer, or what stands there instead, puts it right
+  if (!moves) standing = sections;
+  moves += 1;
+  setOutline({ ...desk.outline, sections: moved }); // seen at once; the last answer puts it right
+  await inTurn(() => sendMove(id, position));
+  moves -= 1;
+  if (!moves && desk.outline) setOutline({ ...desk.outline, sections: standing });
+}
+
+async function sendMove(id, position) {
+  const revision = desk.outline?.revision;
   const answer = await attempt("move_section", { section_id: id, revision, position });
+  if (!desk.outline) return; // deleted elsewhere meanwhile
   if (answer) {
-    setOutline(answer.document);
-    speak(`“${sectionName(lineOf(id))}” is section ${position + 1} of ${sections.length}.`);
-  } else if (desk.outline?.revision === revision) setOutline({ ...desk.outline, sections });
+    standing = answer.document.sections;
+    desk.outline.revision = answer.document.revision;
+    speak(`“${sectionName(lineOf(id))}” is section ${position + 1} of ${standing.length}.`);
+  } else if (desk.outline.revision !== revision) standing = desk.outline.sections; // refused: it was changed elsewhere
 }
 
 async function removeSection(id) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Desk, text_of
 
@@ -77,6 +77,28 @@ def test_sections_are_dragged_in_the_list_and_a_click_opens_them(desk: Desk, thr
     assert [section.title for section in document.sections] == ["Noon", "Night", "Morning"]
 
 
+def test_a_section_moves_as_often_as_its_key_is_pressed_however_slow_the_desk_answers(desk: Desk, three: Page) -> None:
+    asked: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            route.continue_()
+
+    three.route("**/desk/verb/move_section", hold_the_first)
+    three.locator("#outline .row").nth(2).focus()
+    three.keyboard.press("Alt+ArrowUp")
+    three.keyboard.press("Alt+ArrowUp")
+    expect(three.locator("#outline .name")).to_have_text(["Noon", "Night", "Morning"])
+    assert len(asked) == 1  # the second move is made on what the first leaves
+    with three.expect_response(lambda answer: '"position":0' in (answer.request.post_data or "")):
+        asked[0].continue_()
+    expect(three.locator("#outline .name")).to_have_text(["Noon", "Night", "Morning"])
+    expect(three.locator("#note")).to_be_hidden()
+    document = desk.session.document(desk.session.documents()[0].id)
+    assert [section.title for section in document.sections] == ["Noon", "Night", "Morning"]
+
+
 def test_a_document_is_planned_in_the_outline_view(desk: Desk, three: Page) -> None:
     three.locator("#text").click()
     three.keyboard.type("Kept.")
@@ -89,7 +111,8 @@ def test_a_document_is_planned_in_the_outline_view(desk: Desk, three: Page) -> N
     three.get_by_label("Length of “Dawn” in words").fill("300")
     three.get_by_label("Title of section 1").fill("Dusk")
     three.locator("#plan-cards").get_by_role("button", name="Status of “Noon”").click()
-    three.get_by_role("button", name="Move “Noon”").press("Alt+ArrowUp")
+    with three.expect_response("**/desk/verb/move_section"):
+        three.get_by_role("button", name="Move “Noon”").press("Alt+ArrowUp")
     expect(three.locator("#outline .name")).to_have_text(["Dusk", "Noon", "Dawn"])
     expect(three.get_by_role("button", name="Move “Noon”")).to_be_focused()
     with three.expect_response("**/desk/verb/move_section"):  # the list shows the new order before
