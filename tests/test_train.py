@@ -20,6 +20,7 @@ from app.environment import ROOT
 from model.backbones import published
 from model.training import checkpoint, log
 from model.training.checkpoint import NotSaved
+from model.training.optimiser import KINDS
 from model.training.settings import InvalidSetting, parse, read_config
 from model.training.train import Diverged, Run, main
 from tests.training_tiny import corpus, settings
@@ -52,11 +53,12 @@ def losses(step: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in event.items() if key != "tokens_per_second"} for event in events]
 
 
-def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(folder: Path) -> None:
-    searching = {"search_every": 2, "search_rows": 8}
-    whole = trained(folder, out=str(folder / "whole"), **searching)
-    trained(folder, steps=3, **searching)
-    resumed = trained(folder, **searching)
+@pytest.mark.parametrize("optimiser", KINDS)
+def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(folder: Path, optimiser: str) -> None:
+    given = {"search_every": 2, "search_rows": 8, "optimiser": optimiser}
+    whole = trained(folder, out=str(folder / "whole"), **given)
+    trained(folder, steps=3, **given)
+    resumed = trained(folder, **given)
     assert losses(resumed) == losses(whole)
     theirs = tensors(whole)
     for name, tensor in tensors(resumed).items():

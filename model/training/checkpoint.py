@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,11 +24,11 @@ from model.backbones.fit import WrongWeights
 from model.backbones.published import UnknownCheckpoint
 from model.noise import ClippedInterval
 from model.training.average import Average
+from model.training.optimiser import Optimiser
 from model.training.vocabulary import FILE as TOKENIZER
 from model.training.vocabulary import Vocabulary, open_vocabulary
 
 STATE, TENSORS = "training.json", "training.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class NotSaved(OSError):
@@ -77,7 +76,7 @@ def save(
     progress: Progress,
     network: DiT,
     average: Average,
-    optimiser: torch.optim.AdamW,
+    optimiser: Optimiser,
     vocabulary: Vocabulary,
     *,
     keep: int,
@@ -127,7 +126,7 @@ def write(run: Path, step: int, fill: Callable[[Path], None], *, keep: int) -> P
     return folder
 
 
-def resume(folder: Path, network: DiT, average: Average, optimiser: torch.optim.AdamW) -> Progress:
+def resume(folder: Path, network: DiT, average: Average, optimiser: Optimiser) -> Progress:
     """Puts network, average and optimiser where they were. Raises WrongWeights for a damaged checkpoint."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
@@ -137,13 +136,7 @@ def resume(folder: Path, network: DiT, average: Average, optimiser: torch.optim.
         average.network.load_state_dict(_under(published.PREFIX.removesuffix("."), averaged))
         average.updates = int(state.pop("updates"))
         step, interval = int(state.pop("step")), ClippedInterval(*state.pop("interval"))
-        names = [name for name, _ in network.named_parameters()]
-        moments = optimiser.state_dict()
-        moments["state"] = {
-            at: {"step": torch.tensor(float(step)), **{key: tensors[f"{key}.{name}"] for key in MOMENTS}}
-            for at, name in enumerate(names)
-        }
-        optimiser.load_state_dict(moments)
+        optimiser.resume(tensors, step)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise WrongWeights(
             f"{folder} is damaged or of another network ({error}); remove it and start the same command again."
@@ -151,12 +144,9 @@ def resume(folder: Path, network: DiT, average: Average, optimiser: torch.optim.
     return Progress(step, interval, state)
 
 
-def _tensors(network: DiT, optimiser: torch.optim.AdamW) -> dict[str, Tensor]:
-    tensors = {f"weights.{name}": tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
-        for key in MOMENTS:
-            tensors[f"{key}.{name}"] = optimiser.state[parameter][key].cpu().contiguous()
-    return tensors
+def _tensors(network: DiT, optimiser: Optimiser) -> dict[str, Tensor]:
+    weights = {f"weights.{name}": tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return weights | optimiser.tensors()
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

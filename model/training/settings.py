@@ -14,6 +14,7 @@ from typing import Any
 
 from model.backbones.dit import DiTConfig
 from model.noise import schedule
+from model.training.optimiser import KINDS
 from model.training.systems.choice import shaped
 
 
@@ -50,6 +51,7 @@ class Settings:
     steps: int = 1_000_000
     batch: int = 512
     micro_batch: int = 16
+    optimiser: str = "adamw"
     learning_rate: float = 3e-4
     warmup: int = 2500
     clip: float = 1.0
@@ -76,6 +78,8 @@ class Settings:
             )
         if self.precision not in ("bf16", "no"):
             raise InvalidSetting(f"--precision {self.precision} is not possible; choose bf16 or no.")
+        if self.optimiser not in KINDS:
+            raise InvalidSetting(f"--optimiser {self.optimiser} is not possible; choose {' or '.join(KINDS)}.")
         if len(self.interval) != 2:
             raise InvalidSetting("--interval takes two numbers, the lowest and the highest noise level.")
         if not self.data:
@@ -109,10 +113,15 @@ MAY_CHANGE = ("out", "cache", "steps", "micro_batch", "log_every", "evaluate_eve
 """A run may be gone on with under other values of these."""
 
 
+DEFAULTS = {
+    field.name: list(field.default) if isinstance(field.default, tuple) else field.default for field in fields(Settings)
+}
+
+
 def changed(old: Mapping[str, Any], new: Settings) -> list[str]:
     """The settings, beside those that may, in which a run differs from what its checkpoint was trained with."""
-    now = new.as_json()
-    return [name for name in now if name not in MAY_CHANGE and now[name] != old.get(name, now[name])]
+    now, before = new.as_json(), {**DEFAULTS, **old}  # a run older than a setting was trained with its default
+    return [name for name in now if name not in MAY_CHANGE and now[name] != before[name]]
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -184,7 +193,8 @@ HELP: dict[str, str] = {
     "steps": "optimiser steps in all",
     "batch": "rows of one step, over all processes",
     "micro_batch": "rows of one pass of one process; less memory, the same numbers",
-    "learning_rate": "of AdamW, after the warm-up",
+    "optimiser": "adamw, or muon: for the matrices within the layers, and AdamW for the rest",
+    "learning_rate": "of the optimiser, after the warm-up",
     "warmup": "steps in which the learning rate grows to that",
     "clip": "largest norm of the gradient",
     "average": "decay of the averaged weights",

@@ -34,6 +34,7 @@ from model.training.data import NoData, Order, Rows, Source, open_rows, tokenise
 from model.training.likelihood import Likelihood, measure, seeded
 from model.training.log import Log
 from model.training.objectives import TokenLoss, all_but_first
+from model.training.optimiser import Optimiser
 from model.training.settings import InvalidSetting, Settings, changed, parse
 from model.training.share import Share
 from model.training.systems.base import Noised, System
@@ -89,8 +90,8 @@ class Run:
         torch.manual_seed(settings.seed)
         network = _new_network(self.system, settings, self.texts.vocabulary).to(self.accelerator.device)
         self.network, self.average = network, Average(network, settings.average)
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999), weight_decay=0.0
+        self.optimiser = Optimiser(
+            dict(network.named_parameters()), _inner_matrices(network) if settings.optimiser == "muon" else ()
         )
         last = checkpoint.newest(self.folder)
         if last is None:
@@ -155,7 +156,7 @@ class Run:
         tokens = int(all_but_first(rows).sum())
         torch.manual_seed(seeded(settings.seed, DROPOUT, step, self.share.number).initial_seed())
         self.loss.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         total = torch.zeros((), device=self.accelerator.device)
         passes = list(self.share.of(len(numbers) // settings.micro_batch))
         for number in passes:
@@ -170,9 +171,7 @@ class Run:
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise Diverged(self._diverged(loss))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate(step)
-        self.optimiser.step()
+        self.optimiser.step(self._rate(step))
         self.average.update(self.network)
         self.progress = replace(self.progress, step=step + 1)
         return loss, norm
@@ -282,6 +281,15 @@ def _new_network(system: System, settings: Settings, vocabulary: Vocabulary) -> 
     except RuntimeError as error:
         raise WrongWeights(f"The weights of {settings.start} are of a network of another shape ({error}).") from error
     return network
+
+
+def _inner_matrices(network: DiT) -> set[str]:
+    """Names of the weights that turn features into features: no embedding, no output, nothing that modulates norms."""
+    return {
+        name
+        for name, parameter in network.named_parameters()
+        if name.startswith("blocks.") and parameter.ndim == 2 and "adaLN" not in name
+    }
 
 
 PROBLEMS = (

@@ -19,7 +19,8 @@ from torch import Tensor
 from model.backbones.fit import WrongWeights, check_fit
 from model.backbones.llama import LlamaConfig, projections
 from model.catalog import ADAPTER, COMMON, HEAD
-from model.training.checkpoint import MOMENTS, STATE, TENSORS
+from model.training.checkpoint import STATE, TENSORS
+from model.training.optimiser import Optimiser
 
 Parameters = dict[str, torch.nn.Parameter]
 """What is trained, by the names in its file, in float32."""
@@ -124,17 +125,14 @@ def publish(
     save_file(_low(head), folder / HEAD, told)
 
 
-def save_state(folder: Path, parameters: Parameters, optimiser: torch.optim.AdamW, facts: Mapping[str, Any]) -> None:
+def save_state(folder: Path, parameters: Parameters, optimiser: Optimiser, facts: Mapping[str, Any]) -> None:
     """Writes what resuming needs beside the published files. Raises OSError, SafetensorError."""
-    tensors = {f"weights.{name}": parameter.detach().contiguous() for name, parameter in parameters.items()}
-    for name, parameter in parameters.items():
-        for key in MOMENTS if parameter in optimiser.state else ():
-            tensors[f"{key}.{name}"] = optimiser.state[parameter][key].contiguous()
-    save_file(tensors, folder / TENSORS)
+    weights = {f"weights.{name}": parameter.detach().contiguous() for name, parameter in parameters.items()}
+    save_file(weights | optimiser.tensors(), folder / TENSORS)
     (folder / STATE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def resume(folder: Path, parameters: Parameters, optimiser: torch.optim.AdamW) -> dict[str, Any]:
+def resume(folder: Path, parameters: Parameters, optimiser: Optimiser) -> dict[str, Any]:
     """Puts parameters and optimiser where they were; the facts saved with them. Raises WrongWeights."""
     try:
         facts: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
@@ -142,13 +140,7 @@ def resume(folder: Path, parameters: Parameters, optimiser: torch.optim.AdamW) -
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(tensors[f"weights.{name}"])
-        trained = [name for name, parameter in parameters.items() if parameter.requires_grad]
-        state = optimiser.state_dict()
-        state["state"] = {
-            at: {"step": torch.tensor(float(facts["step"])), **{key: tensors[f"{key}.{name}"] for key in MOMENTS}}
-            for at, name in enumerate(trained)
-        }
-        optimiser.load_state_dict(state)
+        optimiser.resume(tensors, facts["step"])
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise WrongWeights(
             f"{folder} is damaged or of another network ({error}); remove it and start the same command again."

@@ -35,6 +35,7 @@ from model.training.adapter.validation import Quality, Validation
 from model.training.data import Order
 from model.training.likelihood import seeded
 from model.training.log import Log
+from model.training.optimiser import Optimiser
 from model.training.settings import InvalidSetting
 
 NEW, NOISE = range(2)
@@ -87,8 +88,8 @@ class Run:
             for parameter in part.values():
                 parameter.requires_grad_(settings.train in ("both", name))
         self.parameters = {**self.adapter, **self.head}
-        trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self.trained = {name: parameter for name, parameter in self.parameters.items() if parameter.requires_grad}
+        self.optimiser = Optimiser(self.trained, betas=(0.9, 0.99))
         self.progress = Progress()
         last = checkpoint.newest(self.folder)
         if last is not None:
@@ -158,19 +159,16 @@ class Run:
             work.append((text, [blocks.draw(text, noise, mask, generator) for _ in range(settings.copies)]))
         weight = sum(float(copy.weight.sum()) for _, copies in work for copy in copies)
         slots = sum(blocks.count(copies) for _, copies in work)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         loss, accepted = 0.0, 0.0
         for text, copies in work:
             total, passed = self.loss(text, copies)
             (total / weight).backward()  # type: ignore[no-untyped-call]
             loss, accepted = loss + float(total.detach()) / weight, accepted + float(passed.sum()) / slots
-        trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, settings.clip))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained.values(), settings.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise Diverged(self._diverged(loss))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
-        self.optimiser.step()
+        self.optimiser.step(self.rate())
         self.progress = replace(self.progress, step=step + 1, tokens=self.progress.tokens + slots)
         return loss, norm, accepted
 
