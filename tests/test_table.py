@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -391,6 +392,31 @@ def test_a_stopped_comparison_goes_on_and_is_not_done_twice(
     again = comparing.compare(tiny[0], out, bench(), "command", quiet=True)
     assert again == result == json.loads(before["table.json"])
     assert before == {name: (out / name).read_bytes() for name in before}
+
+
+def test_a_part_of_the_work_can_be_left_to_another_command(
+    compared: tuple[dict[str, Any], Path], tiny: tuple[Plan, Path]
+) -> None:
+    _, out = compared
+    measures, whole = out / "measures", out / "whole"
+    measures.rename(whole)
+    study = studied(tiny[0])[0][0]
+    try:
+        comparing.share(tiny[0], ["bd3-4", study], out, bench(), quiet=True)
+        taken = {path.relative_to(measures): _depends(path) for path in measures.rglob("*.json")}
+        assert taken == {path: _depends(whole / path) for path in taken}
+        for measure in ("likelihood", "samples", "judged", "variance", "compressed"):
+            paths = {path.relative_to(whole) for path in (whole / measure).rglob("*.json")}
+            ours = {path for path in paths if path.parts[1].startswith("bd3-4")}
+            assert ours
+            assert ours <= taken.keys()
+    finally:
+        shutil.rmtree(measures)
+        whole.rename(measures)
+
+
+def _depends(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))["depends"]
 
 
 def test_every_system_is_measured_on_every_text(compared: tuple[dict[str, Any], Path]) -> None:

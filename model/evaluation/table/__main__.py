@@ -15,7 +15,7 @@ import torch
 
 from model.evaluation.judge import JudgeUnusable
 from model.evaluation.options import positive
-from model.evaluation.table.comparing import bench, compare, networks
+from model.evaluation.table.comparing import bench, compare, networks, share
 from model.evaluation.table.dry import report
 from model.evaluation.table.page import markdown
 from model.evaluation.table.plan import Plan
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             networks(plan, given.out, only=given.train_only)
             return 0
         judge = bench(given.judge or plan.measures.judge, given.cache_dir or default_cache())
+        if given.only is not None:
+            share(plan, given.only, given.out, judge)
+            return 0
         result = compare(plan, given.out, judge, f"python -m model.evaluation.table --config {given.config}")
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.", file=sys.stderr)
@@ -68,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="NAME",
         help="measure nothing; train all, or these systems and stages (two commands can share the work)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="train and measure these systems and stages alone, and write no table"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and what it would need")
     parser.add_argument(

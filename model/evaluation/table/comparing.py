@@ -9,7 +9,7 @@ from typing import Any
 
 from model.catalog import UnknownModel, find
 from model.evaluation.judge import Judge
-from model.evaluation.table.measuring import measure
+from model.evaluation.table.measuring import measure, measure_alone
 from model.evaluation.table.networks import Network
 from model.evaluation.table.page import markdown
 from model.evaluation.table.plan import Plan, trainings
@@ -50,6 +50,11 @@ def compare(plan: Plan, out: Path, bench: Bench, command: str, *, quiet: bool = 
     (out / PAGE).write_text(markdown(result), encoding="utf-8")
     (out / JSON).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return result
+
+
+def share(plan: Plan, only: Sequence[str], out: Path, bench: Bench, *, quiet: bool = False) -> None:
+    """Trains and measures these systems and stages alone; `compare` then finds it done. Raises what it raises."""
+    measure_alone(plan, networks(plan, out, only=only, quiet=quiet), out, bench, quiet=quiet)
 
 
 def bench(name: str, cache_dir: Path) -> Bench:

@@ -33,9 +33,7 @@ def measure(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench
     """The result; networks are all runs of `plan.trainings`, trained. Raises what the measures raise."""
     kept = Kept(out / "measures", quiet=quiet)
     systems = {name: networks[name] for name in plan.systems}
-    texts = {"validation": next(iter(systems.values())).settings.validation} | {
-        name: (source(name, out / "text"),) for name in plan.text.zero_shot
-    }
+    texts = _texts(plan, networks, out)
     costs_of = {name: _costs(kept, plan, network, texts) for name, network in systems.items()}
     written = [_written(kept, plan, way, networks[way.network], bench) for way in ways(plan)]
     real = _real(kept, plan, next(iter(systems.values())), bench)
@@ -65,7 +63,30 @@ def measure(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench
     return {**result, "training_seconds": round(trained), "seconds": round(trained + kept.seconds)}
 
 
+def measure_alone(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench, *, quiet: bool = False) -> None:
+    """Takes what can be measured of these networks alone; `measure` finds it then. Raises what measures raise."""
+    kept = Kept(out / "measures", quiet=quiet)
+    systems = {name: network for name, network in networks.items() if name in plan.systems}
+    for network in systems.values():
+        _costs(kept, plan, network, _texts(plan, networks, out))
+    for network in _block_networks(systems):
+        _clipped(kept, plan, network)
+        _compression(kept, plan, network)
+    for way in ways(plan):
+        if way.network in systems:
+            _written(kept, plan, way, networks[way.network], bench)
+    for study in studied(plan):
+        if study[0] in networks:
+            _studied(kept, plan, networks, *study)
+
+
 # ------------------------------------------------------------------------------------------------------ perplexities
+
+
+def _texts(plan: Plan, networks: Mapping[str, Network], out: Path) -> dict[str, tuple[str, ...]]:
+    """The sources of the texts that are measured, by name; what is held out is the same for every network."""
+    held_out = next(iter(networks.values())).settings.validation
+    return {"validation": held_out, **{name: (source(name, out / "text"),) for name in plan.text.zero_shot}}
 
 
 def _costs(kept: Kept, plan: Plan, network: Network, texts: Mapping[str, tuple[str, ...]]) -> dict[str, Values]:
