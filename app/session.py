@@ -278,11 +278,9 @@ class Session:
             document = self._store.document(document_id)
             busy = {task.section_id for task in self._press.tasks(self._hub)}
             for section in document.sections:
-                if section.id in busy or section.status == "done" or not self._can_be_written(section):
-                    continue
-                kept = kept_dial(self.entry, section.dial_json) or kept_dial(self.entry, document.dial_json)
-                chosen, name = kept or (dial, stop_name)
-                jobs.append(self.write(section.id, dial=chosen, stop_name=name))
+                if section.id not in busy and self._is_to_be_written(section):
+                    chosen, name = self._dial_of(document, section, (dial, stop_name))
+                    jobs.append(self.write(section.id, dial=chosen, stop_name=name))
         if not jobs:
             raise Refused(
                 "There is nothing to write: every section has its words, is done, or has neither a title nor a brief."
@@ -353,7 +351,21 @@ class Session:
             known = self._press.known()
         except Refused:
             return None
-        return predicted(self._store, known, section, dial, stop_name, words)
+        return predicted(self._store.document(section.document_id), known, section, dial, stop_name, words)
+
+    def predict_all(self, document_id: int, asked: Sequence[tuple[Dial, str | None]]) -> list[float | None]:
+        """Seconds that `write_all` would take with each of these dials. None: no model yet, or nothing to write."""
+        document = self._store.document(document_id)
+        try:
+            known = self._press.known()
+        except Refused:
+            return [None] * len(asked)
+        lacking = [section for section in document.sections if self._is_to_be_written(section)]
+        sums = []
+        for dial in asked:
+            each = [predicted(document, known, section, *self._dial_of(document, section, dial)) for section in lacking]
+            sums.append(sum(seconds for seconds in each if seconds is not None) or None)
+        return sums
 
     def context(self, section_id: int) -> tuple[Reading, int]:
         """(what the model would read to write on, tokens it could read). Raises Refused where it cannot be asked."""
@@ -381,7 +393,13 @@ class Session:
             if task.section_id == section.id and task.kind == "write":
                 raise Refused(f"{called(section)} is being written; stop it or wait until it is finished.")
 
-    def _can_be_written(self, section: Section) -> bool:
+    def _dial_of(self, document: Document, section: Section, asked: tuple[Dial, str | None]) -> tuple[Dial, str | None]:
+        """The setting in force for a section where several are written."""
+        return kept_dial(self.entry, section.dial_json) or kept_dial(self.entry, document.dial_json) or asked
+
+    def _is_to_be_written(self, section: Section) -> bool:
+        if section.status == "done":
+            return False
         if self.entry.instructs and not (section.title.strip() or section.brief.strip()):
             return False
         try:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from app.corrections import Seconds
 from app.dialing import key_of, seconds_to_write
-from app.draft import Section, count_words
+from app.draft import Document, Section, count_words
 from app.events import DeskEvent, Hub, block_facts, picture
 from app.prompt import CHAT_TOKENS, PromptError, Reading, part_for, read_for, read_on
 from app.records import NotFound
@@ -214,7 +214,12 @@ def words_wanted(section: Section) -> int:
 
 def read(store: Store, known: Known, section: Section, words: int) -> Reading:
     """What the model reads to write so many words more. Raises PromptError, NotFound."""
-    document, budget = store.document(section.document_id), room_for_reading(known, words)
+    return read_in(store.document(section.document_id), known, section, words)
+
+
+def read_in(document: Document, known: Known, section: Section, words: int) -> Reading:
+    """As `read`, of a document that is at hand. Raises PromptError."""
+    budget = room_for_reading(known, words)
     if not known.entry.instructs:
         return read_on(document, section, count=known.count, budget=budget)
     whole, part = section.words + words, known.entry.part_words
@@ -286,9 +291,9 @@ def readings(known: Known, section: Section, words: int) -> int:
 
 
 def predicted(
-    store: Store, known: Known, section: Section, dial: Dial, stop_name: str | None, words: int | None
+    document: Document, known: Known, section: Section, dial: Dial, stop_name: str | None, words: int | None = None
 ) -> float | None:
-    """Seconds that writing would take. None: nothing to write, or nothing was measured. Raises NotFound."""
+    """Seconds that writing would take. None: nothing to write, or nothing was measured."""
     try:
         words = words_wanted(section) if words is None else words
     except Refused:
@@ -296,7 +301,7 @@ def predicted(
     if not known.ready.speeds or words < 1:
         return None
     try:
-        tokens = read(store, known, section, words).tokens
+        tokens = read_in(document, known, section, words).tokens
     except PromptError:
         tokens = CHAT_TOKENS + known.count(section.text)  # the brief will be written or shortened yet
     tokens *= readings(known, section, words)

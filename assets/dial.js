@@ -39,6 +39,7 @@ export class DialView {
   #stop = null; // the named stop, or null for the writer's own setting
   #dial = null;
   #seconds = {};
+  #what = "this section"; // that they are for
   #level = "desk"; // what the setting is kept with
   #desks = {}; // the desk's own setting, as it is kept
   #changed;
@@ -133,9 +134,10 @@ export class DialView {
     return this.#stop ? null : this.#dial;
   }
 
-  /** Seconds that writing the section would take: {stop name: seconds or null}, and those of an own setting. */
-  predicted(seconds, own) {
+  /** Seconds that writing `what` would take: {stop name: seconds or null}, and those of an own setting. */
+  predicted(seconds, own, what) {
     this.#seconds = { ...seconds, own };
+    this.#what = what;
     this.#draw();
   }
 
@@ -197,7 +199,7 @@ export class DialView {
 
   #costs() {
     const seconds = this.#stop ? this.#seconds[this.#stop.name] : this.#seconds.own;
-    const time = seconds ? ` About ${duration(Math.max(seconds, 1))} for this section here.` : "";
+    const time = seconds ? ` About ${duration(Math.max(seconds, 1))} for ${this.#what} here.` : "";
     if (!this.#stop) {
       const { block_size: size, steps, rule } = this.#dial;
       return `Your own setting: blocks of ${size}, ${steps} ${steps === 1 ? "step" : "steps"}, ${(RULES[rule] ?? rule).toLowerCase()}.${time}`;

@@ -76,9 +76,16 @@ export const dialRequest = () => dial.request;
 
 async function predict() {
   const { keeper } = sheet;
+  const own = dial.own ? { dial: dial.own } : {};
+  if (keeper && desk.view === "outline" && desk.engine?.state === "ready") {
+    const { id } = desk.outline;
+    const answer = await inquire("predict_all", { document_id: id, ...own });
+    if (answer && desk.view === "outline" && desk.outline?.id === id) dial.predicted(answer.stops, answer.seconds, "all that is to be written");
+    return;
+  }
   if (!keeper || writingJob(keeper.id) || desk.engine?.state !== "ready") return;
-  const answer = await inquire("predict", { section_id: keeper.id, ...(dial.own ? { dial: dial.own } : {}) });
-  if (answer && sheet.keeper === keeper) dial.predicted(answer.stops, answer.seconds);
+  const answer = await inquire("predict", { section_id: keeper.id, ...own });
+  if (answer && sheet.keeper === keeper && desk.view !== "outline") dial.predicted(answer.stops, answer.seconds, "this section");
 }
 
 async function retry() {
@@ -215,3 +222,5 @@ on("writing", onWriting);
 on("adopted", draw);
 on("counted", draw);
 on("facts", predictSoon);
+on("view", predictSoon);
+on("lists", () => desk.view === "outline" && predictSoon());

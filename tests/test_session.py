@@ -483,6 +483,7 @@ def test_without_a_model_the_desk_is_an_editor(idle: Desk) -> None:
     section = idle.session.save_text(idle.section.id, idle.section.revision, 0, "By hand.")
     assert idle.session.section(section.id).text == "By hand."
     assert idle.session.predict(section.id, STOP.dial, STOP.name) is None
+    assert idle.session.predict_all(section.document_id, [(STOP.dial, STOP.name)]) == [None]
     idle.script.change(unavailable=None)
     idle.session.restart()
     idle.until(lambda event: event["type"] == "engine" and event["state"] == "ready")
@@ -716,6 +717,25 @@ def test_a_prediction_is_what_the_scripted_engine_takes_and_learns_from_finished
     assert after == pytest.approx(meter["seconds"], rel=0.1)
     other = SMOLLM2.stops[-1]
     assert desk.session.predict(desk.section.id, other.dial, other.name, words=40) != after
+
+
+def test_what_all_sections_take_is_what_each_takes_at_the_dial_in_force_there(desk: Desk) -> None:
+    session, asked = desk.session, (STOP.dial, STOP.name)
+    document = session.document(desk.section.document_id)
+    for title, words in (("Noon", 80), ("Dusk", 200), ("", 300)):  # the last one cannot be asked for
+        last = document.sections[-1].id
+        document = session.add_section(document.id, document.revision, after=last, title=title, target_words=words)
+    _, noon, dusk, _ = document.sections
+    other = next(stop for stop in SMOLLM2.stops if stop.name != STOP.name)
+    session.change_section(dusk.id, dusk.revision, dial=json.dumps({"stop": other.name}))
+    session.save_text(noon.id, noon.revision, 0, "word " * 80)
+    each = [session.predict(desk.section.id, *asked), session.predict(dusk.id, other.dial, other.name)]
+    (found,) = session.predict_all(document.id, [asked])
+    assert None not in each
+    assert found == pytest.approx(sum(seconds or 0 for seconds in each))
+    for section in session.document(document.id).sections:
+        session.change_section(section.id, section.revision, status="done")
+    assert session.predict_all(document.id, [asked, (other.dial, other.name)]) == [None, None]
 
 
 def test_a_prediction_needs_something_to_write_but_no_brief(desk: Desk) -> None:

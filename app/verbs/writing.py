@@ -74,6 +74,15 @@ def _predict(session: Session, given: Fields) -> Json:
     return answer
 
 
+def _predict_all(session: Session, given: Fields) -> Json:
+    """As `_predict`, for all sections of a document that lack words."""
+    named = [(stop.dial, stop.name) for stop in session.entry.stops]
+    own = [(read_dial(given.fields("dial")), None)] if given.has("dial") else []
+    seconds = session.predict_all(given.integer("document_id"), [*named, *own])
+    answer: Json = {"stops": {name: found for (_, name), found in zip(named, seconds, strict=False)}}
+    return answer | ({"seconds": seconds[-1]} if own else {})
+
+
 def _context(session: Session, given: Fields) -> Json:
     """That there is nothing to read yet answers the question, too: the writer had asked for nothing."""
     try:
@@ -95,6 +104,7 @@ WRITING: Mapping[str, Callable[[Session, Fields], Json]] = {
     "revise": _revise,
     "stop": _stop,
     "predict": _predict,
+    "predict_all": _predict_all,
     "context": _context,
     "retry": _retry,
 }

@@ -180,6 +180,7 @@ def test_all_sections_are_written_in_turn_and_the_page_says_who_waits(desk: Desk
     desk.session.add_section(1, document.revision, after=document.sections[0].id, title="Morning", brief="Light.")
     desk.script.hold(block=2)
     written.get_by_role("button", name="Outline", exact=True).click()
+    expect(written.locator("#facts")).to_have_text(re.compile(r"About .* for all that is to be written here\.$"))
     written.get_by_role("button", name="Write all").click()
     expect(written.get_by_role("button", name="Stop all")).to_be_visible()
     written.get_by_role("button", name="Open “Morning”").click()
