@@ -13,8 +13,12 @@ def machine() -> str:
     """Its class: processor or accelerator, cores, threads, torch."""
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    cores, threads = os.cpu_count(), torch.get_num_threads()
-    return f"{_processor()}, {cores} cores, {threads} threads, torch {torch.__version__}"
+    cores, threads = _many(os.cpu_count() or 1, "core"), _many(torch.get_num_threads(), "thread")
+    return f"{_processor()}, {cores}, {threads}, torch {torch.__version__}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _processor() -> str:
