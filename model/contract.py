@@ -42,7 +42,7 @@ STRICT = 0.95
 class Dial:
     """The quality/speed setting of one piece of text.
 
-    block_size  L', tokens per block: one of BLOCK_SIZES. 1 is the autoregressive model.
+    block_size  L', tokens per block, at most: one of BLOCK_SIZES. 1 is the autoregressive model.
     steps       denoising steps per block (verified: per cycle), 1 … block_size.
     rule        the unmasking rule.
     threshold   rule "threshold": the probability from which a slot takes its token, in (0, 1].

@@ -29,6 +29,10 @@ PROPOSALS = 3
 """Tokens proposed at once under "verified", at most. Later ones are rarely reached, and
 each costs a row in two forwards: with 4, the default model is slower on two cores."""
 
+GIVEN_UP = 4
+"""A verified block ends where no whole cycle fits any more, if that leaves no more than one in so many of its slots. A
+cycle for the last slots alone would cost as much as any other and give less."""
+
 SHORTLIST = 256
 """Candidates of a slot that the sampler head weighs anew."""
 
@@ -63,8 +67,8 @@ class Pictures:
 class Block:
     """A finished block: tokens and their nll [B, n], nats under the causal reading, nan where there is none.
 
-    n < L' if all texts ended, or where a block of the network's own ends. watched [B, n, W]: nll that each of the
-    sampler's watched tokens would have had in each slot.
+    n < L' if all texts ended, where a block of the network's own ends, or where no whole cycle fits any more.
+    watched [B, n, W]: nll that each of the sampler's watched tokens would have had in each slot.
     """
 
     tokens: Tensor
@@ -180,7 +184,8 @@ class BlockSampler:
         self._ahead = None
 
     def block(self, size: int, draws: Draws) -> Generator[Step, None, Block]:
-        """Writes the next `size` tokens of every row, or as many as the network has room for in its block.
+        """Writes the next `size` tokens of every row, or as many as the network has room for in its block. A large
+        verified block may end a few tokens early.
 
         The generator's return value is the finished block.
         """
@@ -204,7 +209,7 @@ class BlockSampler:
         if self._ahead is not None:
             self._take(0, self._ahead, draws, tokens, nll, confidence)
             self._ahead, filled = None, 1
-        while filled < size and not self._all_ended(tokens[:, :filled]):
+        while not self._is_full(filled, size) and not self._all_ended(tokens[:, :filled]):
             count = min(size - filled - 1, self._most)  # the verifier adds one
             proposed, q, losses = yield from self._propose(count, draws, tokens, confidence)
             start = self.cache.decided
@@ -224,6 +229,10 @@ class BlockSampler:
             filled += n + 1
             yield Step(tokens.clone(), confidence.clone())
         return _block(tokens[:, :filled], nll[:, :filled])
+
+    def _is_full(self, filled: int, size: int) -> bool:
+        cycle = self._most + 1  # tokens it may give
+        return filled == size or (filled > 0 and size - filled < cycle <= size // GIVEN_UP)
 
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor

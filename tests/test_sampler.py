@@ -29,6 +29,7 @@ DIALS = {
     "exact": Dial(8, 1, "verified"),
     "exact, two steps": Dial(8, 2, "verified", temperature=1.0, nucleus=1.0),
     "exact, as many steps as slots": Dial(4, 4, "verified", temperature=1.3, nucleus=0.8),
+    "exact, large blocks": Dial(16, 1, "verified"),
     "lenient": Dial(8, 3, "verified", threshold=0.2),
     "exact, against repeats": Dial(8, 2, "verified", temperature=1.0, repeat_penalty=1.0),
     "lenient, against repeats": Dial(8, 3, "verified", threshold=0.2, repeat_penalty=0.6),
@@ -254,6 +255,11 @@ def test_a_short_list_of_candidates_costs_no_exactness(monkeypatch: pytest.Monke
     assert fit(*LAWS["one step"]) > SEEN
 
 
+def test_so_has_verified_text_over_the_early_end_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "GIVEN_UP", 2)  # so that blocks of 8 are large: the first has 5 tokens or more
+    assert fit(2, Dial(8, 1, "verified", temperature=1.2, nucleus=1.0), 1, (8, 8)) > SEEN
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_so_has_verified_text_that_ends_inside_a_block(batch: int) -> None:
     assert fit(3, LAWS["one step"][1], batch, (4,), end=2) > SEEN
@@ -330,11 +336,12 @@ def test_greedy_verified_text_is_the_greedy_text_of_the_base_model(
     rows = write(start(network, dial, *prompts, may_end=False), Draws([1, 2, 3]), blocks=32 // size)
     for row, prompt in zip(rows, prompts, strict=True):
         text = [*prompt]
-        for _ in range(32):
+        for _ in row:
             logits = tiny.plain().causal(text)[-1]
             logits[[*BANNED, END]] = -math.inf
             text.append(int(logits.argmax()))
         assert row == text[len(prompt) :]
+        assert len(row) > 24
 
 
 # ------------------------------------------------------------------------------------------------------ each step
@@ -401,6 +408,17 @@ def test_a_verified_cycle_takes_its_steps_and_one_commit(
         begun, draws = start(network, Dial(8, steps, "verified"), PROMPT, may_end=False), Draws([9])
         run(begun, draws)
         assert begun.nfe == forwards
+
+
+def test_a_large_verified_block_ends_where_no_whole_cycle_fits(network: Llama) -> None:
+    begun, lengths = start(network, Dial(16, 1, "verified"), PROMPT, may_end=False), set()
+    for seed in range(20):
+        lengths.add(run(begun, Draws([seed]))[1].tokens.shape[1])
+    assert begun.proposed == PROPOSALS * len(begun.starts)
+    assert lengths <= set(range(16 - PROPOSALS, 17))
+    assert len(lengths) > 1
+    small = start(network, Dial(8, 1, "verified"), PROMPT, may_end=False)
+    assert all(run(small, Draws([seed]))[1].tokens.shape[1] == 8 for seed in range(20))
 
 
 # ---------------------------------------------------------------------------------------------------- whole texts
@@ -548,8 +566,9 @@ def test_a_block_without_anything_before_it_is_refused(network: Llama, dial: Dia
 @every_dial
 def test_text_may_fill_the_context_to_its_last_token(tiny: Parts, dial: Dial) -> None:
     small = replace(tiny, config=replace(CONFIG, max_position_embeddings=len(PROMPT) + 2 * dial.block_size)).fast()
-    begun = start(small, dial, PROMPT, may_end=False)
-    write(begun, Draws([1]), 2)
+    begun, draws = start(small, dial, PROMPT, may_end=False), Draws([1])
+    while (room := small.facts.context - begun.cache.decided) > 0:
+        run(begun, draws, min(dial.block_size, room))
     assert begun.cache.decided == small.facts.context
     with pytest.raises(ContextFull, match="longer than the"):
         run(begun, Draws([2]))

@@ -311,8 +311,9 @@ class PlainSampler:
         if self.fresh:
             slots.append(self._next(draws))
             self.fresh = False
-        while len(slots) < size and END not in slots:
-            most = 0 if self.network.adapter is None else PROPOSALS  # frozen weights alone denoise nothing
+        most = 0 if self.network.adapter is None else PROPOSALS  # frozen weights alone denoise nothing
+        enough = size - most if size >= 4 * (most + 1) else size  # a whole cycle fits, or the block is over
+        while len(slots) < enough and END not in slots:
             proposals, laws = self._propose(min(size - len(slots) - 1, most), draws)
             count = len(proposals)
             self.nfe += 1
