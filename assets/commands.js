@@ -22,6 +22,8 @@ const sources = [];
  * group  what it is about
  * keys   like "Mod+Shift+E" (Mod: Ctrl, on a Mac Cmd), or several of them
  * where  id of the element, or of several, in which alone the keys are heard; without it they are heard everywhere
+ * fields false: not heard in a field, where they mean something of their own
+ * last   true: heard only where the same keys mean nothing else
  * listed false: not in the palette; what it does means nothing there
  * told   false: not in the list of keys, because everybody expects it
  * when   whether it is possible now
@@ -29,9 +31,9 @@ const sources = [];
  *
  * Where several have the same keys, the first possible one is run.
  */
-export function command({ id, title, group, keys = [], where = [], listed = true, told = true, when = () => true, run }) {
+export function command({ id, title, keys = [], where = [], fields = true, last = false, listed = true, told = true, when = () => true, ...rest }) {
   const say = typeof title === "function" ? title : () => title;
-  commands.set(id, { id, title: say, group, keys: [keys].flat(), where: [where].flat(), listed, told, when, run });
+  commands.set(id, { id, title: say, keys: [keys].flat(), where: [where].flat(), fields, last, listed, told, when, ...rest });
 }
 
 /** More commands, asked for anew every time: what can be gone to, the stops of the dial. */
@@ -72,8 +74,9 @@ export function ariaKeys(keys) {
 /** Runs what the keys pressed stand for. */
 export function onKey(event) {
   if (event.isComposing || event.defaultPrevented) return;
-  for (const each of commands.values()) {
-    if (!each.keys.some((keys) => pressed(event, keys))) continue;
+  const inField = event.target.matches?.("input, textarea, select");
+  for (const each of [...commands.values()].sort((a, b) => a.last - b.last)) {
+    if (!each.keys.some((keys) => pressed(event, keys)) || (inField && !each.fields)) continue;
     if (each.where.length && !event.target.closest?.(each.where.map((id) => `#${id}`).join())) continue;
     if (!each.when()) continue;
     event.preventDefault();

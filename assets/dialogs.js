@@ -42,9 +42,9 @@ function ask(title, body, buttons, { dismissed = null, must = false, wide = fals
   });
 }
 
-export function confirm(title, sentence, action) {
+export function confirm(title, sentence, action, otherwise = "Keep it") {
   return ask(title, [el("p", {}, sentence)], [
-    [false, "Keep it", ""],
+    [false, otherwise, ""],
     [true, action, "primary"],
   ], { dismissed: false });
 }

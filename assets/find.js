@@ -140,6 +140,7 @@ async function replaceAll() {
     `Replace “${query}” in ${places}?`,
     `“${form.replacement.value}” will stand there, in ${where}. Every section can be undone, and a snapshot is taken before.`,
     `Replace ${places}`,
+    "Cancel",
   );
   if (!sure) return;
   const answer = await attempt("replace", {

@@ -210,6 +210,7 @@ async function restore(card) {
     `Go back to “${card.name || hour(card.at)}”?`,
     "Titles, order and texts become what they were. The document as it is now is kept as a snapshot, and every section can be undone.",
     "Restore",
+    "Cancel",
   );
   if (!sure) return;
   await saveAll();

@@ -3,7 +3,7 @@
 import { $, el, say } from "./dom.js";
 import { drawKeyed, keyOf } from "./keyed.js";
 import { STATUSES, nextStatus } from "./statuses.js";
-import { number, words } from "./words.js";
+import { number, ordinal, words } from "./words.js";
 
 export const documentName = (card) => card.title || "Untitled document";
 export const sectionName = (section) => section.title || "Untitled section";
@@ -41,8 +41,9 @@ export function drawDocuments(cards, openId, { open, menu }) {
   });
 }
 
-/** cycle(id): the next status is asked for. menu(id, button): what can be done with a section. */
-export function drawOutline(outline, openId, writing, { open, cycle, menu }) {
+/** jobOf(id): what is done to a section, or null. cycle(id): the next status is asked for. menu(id, button): what can be
+ * done with a section. */
+export function drawOutline(outline, openId, { jobOf, open, cycle, menu }) {
   drawKeyed($("outline"), outline.sections, {
     make: ({ id }) =>
       el(
@@ -63,18 +64,27 @@ export function drawOutline(outline, openId, writing, { open, cycle, menu }) {
       const [status, main, more] = line.children;
       const [name, count, about, filled] = main.children;
       const called = sectionName(section);
-      const beingWritten = writing.has(section.id);
-      line.className = beingWritten ? "writing" : "";
+      const job = jobOf(section.id);
+      line.className = jobClass(job);
       drawStatus(status, section);
       setCurrent(main, section.id === openId);
       say(name, called);
       say(count, `${number(section.words)}/${number(section.target_words)}`);
-      say(about, ` words, ${beingWritten ? "being written" : section.status}`);
+      say(about, ` words, ${jobState(job) || section.status}`);
       filled.style.setProperty("--part", Math.min(1, section.words / section.target_words).toFixed(3));
       more.setAttribute("aria-label", `More for the section “${called}”`);
     },
   });
   say($("outline-sum"), sum(outline));
+}
+
+/** How a section looks to which something is done. */
+export const jobClass = (job) => (job ? { running: "writing", queued: "waiting" }[job.state] : "");
+
+/** What is done to a section, in words; empty where there is nothing. */
+export function jobState(job) {
+  if (!job) return "";
+  return job.state === "running" ? "being written" : `waiting, ${ordinal(job.position)} in line`;
 }
 
 /** 3,400 of 12,000 words. */

@@ -13,7 +13,7 @@ import { openMenu } from "./menu.js";
 import { closeSection, sheet } from "./sheet.js";
 import { closeDrawer } from "./side.js";
 import { sortable } from "./sortable.js";
-import { desk, lineOf, on, runningJob, setOutline } from "./state.js";
+import { desk, lineOf, on, setOutline } from "./state.js";
 import { nextStatus } from "./statuses.js";
 import { setView } from "./views.js";
 import { words } from "./words.js";
@@ -157,7 +157,8 @@ function draw() {
   show($("outline-group"), Boolean(outline));
   show($("no-sections"), outline?.sections.length === 0);
   if (!outline) return;
-  drawOutline(outline, desk.section?.id, new Set([runningJob()?.section_id]), {
+  drawOutline(outline, desk.section?.id, {
+    jobOf: (id) => desk.jobs.find((job) => job.section_id === id),
     open: openInEditor,
     cycle: cycleStatus,
     menu: sectionMenu,

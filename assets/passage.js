@@ -218,7 +218,7 @@ on("section", () => {
   place = null;
   hide();
 });
-command({ id: "tools", title: "Change this passage …", group: "Passage", keys: "Mod+.", listed: false, when: hasPlace, run: summon });
+command({ id: "tools", title: "Change this passage …", group: "Passage", keys: ["Mod+.", "Alt+Enter"], listed: false, when: hasPlace, run: summon });
 command({
   id: "tools-hide",
   title: "Hide the tools of the passage",

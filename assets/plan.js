@@ -4,7 +4,7 @@ import { command } from "./commands.js";
 import { $, el, grow, say, show } from "./dom.js";
 import { drawKeyed } from "./keyed.js";
 import { changeLine, lineUnsaved } from "./lines.js";
-import { drawStatus, moreButton, sectionName, statusButton, sum } from "./lists.js";
+import { drawStatus, jobClass, jobState, moreButton, sectionName, statusButton, sum } from "./lists.js";
 import { addLastSection, cycleStatus, moveSection, openInEditor, sectionMenu } from "./outline.js";
 import { readTarget } from "./sheet.js";
 import { sortable } from "./sortable.js";
@@ -37,6 +37,7 @@ function make({ id }) {
       "div",
       { class: "plan-facts" },
       statusButton(() => cycleStatus(id)),
+      el("span", { class: "plan-state" }),
       el("span", { class: "plan-words" }),
       target,
       el("button", { type: "button", class: "quiet-button", onclick: () => openInEditor(id) }, "Open"),
@@ -52,7 +53,9 @@ function update(card, section, index) {
   const put = (node, value) => {
     if (node.value !== value && !(newer && node === document.activeElement)) node.value = value;
   };
-  card.classList.toggle("writing", writingJob(section.id)?.state === "running");
+  const job = writingJob(section.id);
+  for (const name of ["writing", "waiting"]) card.classList.toggle(name, jobClass(job) === name);
+  say(find(".plan-state"), jobState(job));
   card.classList.toggle("current", section.id === desk.section?.id);
   put(find(".plan-title"), section.title);
   put(find(".plan-brief"), section.brief);

@@ -28,7 +28,7 @@ export function closeDrawer() {
 
 function drawTheme() {
   const theme = document.documentElement.dataset.theme ?? "system";
-  say($("theme"), { system: "System look", light: "Light", dark: "Dark" }[theme]);
+  say($("theme"), { system: "Look: the system's", light: "Look: light", dark: "Look: dark" }[theme]);
   $("theme").title = "Light, dark, or as the system says";
 }
 

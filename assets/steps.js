@@ -7,7 +7,7 @@ import { command } from "./commands.js";
 import { speak } from "./dialogs.js";
 import { $ } from "./dom.js";
 import { drawSaved, sheet } from "./sheet.js";
-import { once, writingHere } from "./state.js";
+import { desk, once, writingHere } from "./state.js";
 
 /** Asks for a change of the text: its answer, or null where it was refused, and the writer told why. */
 export async function takeStep(verb, given = {}) {
@@ -46,10 +46,10 @@ export async function goStep(verb, given = {}) {
 
 const undo = () => goStep("undo");
 const redo = () => goStep("redo");
-const opened = () => Boolean(sheet.keeper);
+const opened = () => Boolean(sheet.keeper) && desk.view === "edit";
 
-command({ id: "undo", title: "Undo", group: "Text", keys: "Mod+Z", where: "text", when: opened, run: undo });
-command({ id: "redo", title: "Redo", group: "Text", keys: ["Mod+Shift+Z", "Mod+Y"], where: "text", when: opened, run: redo });
+command({ id: "undo", title: "Undo", group: "Text", keys: "Mod+Z", fields: false, when: opened, run: undo });
+command({ id: "redo", title: "Redo", group: "Text", keys: ["Mod+Shift+Z", "Mod+Y"], fields: false, when: opened, run: redo });
 $("edit").addEventListener("beforeinput", (event) => {
   if (event.inputType !== "historyUndo" && event.inputType !== "historyRedo") return;
   event.preventDefault(); // of the browser's own menu

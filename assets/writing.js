@@ -14,6 +14,7 @@ import { setView } from "./views.js";
 import { duration, number, ordinal, words } from "./words.js";
 
 const LEAST_WORDS = 10; // lacking fewer, a section has reached its target
+const PARAGRAPH = 60; // words; what is written on then
 
 const predictSoon = later(predict, 350);
 const dial = new DialView(predictSoon, keepDial);
@@ -29,7 +30,7 @@ export async function write() {
   follow();
   asked = true;
   draw();
-  const answer = await attempt("write", { section_id: section.id, ...dial.request });
+  const answer = await attempt("write", { section_id: section.id, ...lengthWanted(), ...dial.request });
   asked = false;
   draw();
   if (!answer && !section.brief && !section.title) focusOpening();
@@ -43,9 +44,19 @@ function stop(job = stoppable()) {
   attempt("stop", { job: job.job });
 }
 
-/** What Esc stops: what is done to the open section, else what the model is at. */
+/** Nothing where the section's target tells how much; it may be passed by a paragraph. */
+function lengthWanted() {
+  const { words: count, target } = lengths();
+  return count > 0 && target - count < LEAST_WORDS ? { words: PARAGRAPH } : {};
+}
+
+function lengths() {
+  return { words: sheet.editor ? sheet.editor.words : desk.section.words, target: desk.section.target_words };
+}
+
+/** What Esc stops: what is done to the open section; where all of them are shown, what the model is at. */
 function stoppable() {
-  return revisingHere() ?? writingJob(desk.section?.id) ?? runningJob();
+  return revisingHere() ?? writingJob(desk.section?.id) ?? (desk.view === "outline" ? runningJob() : null);
 }
 
 /** Keeps a setting of the dial with the open section or its document; null: none of its own any more. */
@@ -84,7 +95,7 @@ async function predict() {
     return;
   }
   if (!keeper || writingJob(keeper.id) || desk.engine?.state !== "ready") return;
-  const answer = await inquire("predict", { section_id: keeper.id, ...own });
+  const answer = await inquire("predict", { section_id: keeper.id, ...lengthWanted(), ...own });
   if (answer && sheet.keeper === keeper && desk.view !== "outline") dial.predicted(answer.stops, answer.seconds, "this section");
 }
 
@@ -101,8 +112,8 @@ function draw() {
   if (!section) return;
   const job = writingJob(section.id);
   const here = writingHere();
-  const count = sheet.editor ? sheet.editor.words : section.words;
-  const lacking = section.target_words - count;
+  const { words: count, target } = lengths();
+  const lacking = target - count;
   const button = $("write");
   button.classList.toggle("stop", Boolean(job));
   const keys = keysOf(job ? "stop" : "write");
@@ -110,7 +121,7 @@ function draw() {
   say($("write-key"), keyName(keys[0]));
   let [label, much] = ["Write", ` ${words(section.target_words)}`];
   if (job) [label, much] = [job.stopping ? "Stopping" : "Stop", ""];
-  else if (count > 0) [label, much] = ["Continue", lacking >= LEAST_WORDS ? `, ${words(lacking)}` : ""];
+  else if (count > 0) [label, much] = ["Continue", lacking >= LEAST_WORDS ? `, ${words(lacking)}` : ", a paragraph"];
   say($("write-label"), label);
   say($("write-words"), much);
   button.disabled = job ? Boolean(job.stopping) : asked || engine?.state !== "ready";
@@ -191,7 +202,8 @@ command({
   title: "Stop writing; every locked block stays",
   group: "Writing",
   keys: "Escape",
-  when: () => desk.jobs.length > 0,
+  last: true,
+  when: () => Boolean(stoppable()),
   run: () => stop(),
 });
 command({ id: "write", title: "Write, or go on writing, the open section", group: "Writing", keys: "Mod+Enter", when: canWrite, run: write });
@@ -202,7 +214,7 @@ command({
   when: () => Boolean(desk.outline) && desk.engine?.state === "ready",
   run: writeAll,
 });
-command({ id: "stop-all", title: "Stop all writing", group: "Writing", when: () => desk.jobs.length > 1, run: stopAll });
+command({ id: "stop-all", title: "Stop all writing", group: "Writing", when: () => desk.jobs.length > (stoppable() ? 1 : 0), run: stopAll });
 command({ id: "retry", title: "Try again to get the model ready", group: "Writing", when: () => desk.engine?.state === "failed", run: retry });
 command({ id: "settings", title: "Fine settings of the dial", group: "Writing", when: () => Boolean(desk.section), run: () => dial.unfold() });
 commandSource(() => (desk.section ? dial.choices : []));

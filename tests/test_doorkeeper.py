@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,6 +117,17 @@ def test_a_name_opens_its_own_desk_with_its_password_only(visitors: Visitors, mo
     assert client.post("/desk/verb/create_document", json={"title": "A"}, headers=ada).status_code == 200
     assert client.post("/desk/verb/documents", json={}, headers=ada).json()["documents"][0]["title"] == "A"
     assert client.post("/desk/verb/documents", json={}, headers=zoe).json()["documents"] == []
+
+
+def test_a_desk_that_is_never_closed_is_backed_up_every_day(visitors: Visitors, tmp_path: Path) -> None:
+    now = [datetime(2030, 1, 9, 23, 59, tzinfo=UTC)]
+    with closing(Visitors(tmp_path / "own" / "galley.db", visitors.press, lambda: now[0])) as desks:
+        for days in (0, 0, 1, 1, 2):
+            now[0] = datetime(2030, 1, 9 + days, 23, 59, tzinfo=UTC)
+            desks.session(OWN).create_document("Of the day")
+        desks.session(OWN)
+    made = sorted(path.name for path in (tmp_path / "own" / "backups").iterdir())
+    assert made == [f"galley-2030-01-{day}.db" for day in ("09", "10", "11")]
 
 
 def test_desks_that_nobody_uses_are_closed_and_open_again(visitors: Visitors) -> None:

@@ -22,7 +22,7 @@ def write(page: Page, words: int) -> None:
     page.get_by_label("Length", exact=True).blur()
     page.locator("#write").click()
     expect(page.locator("#meter-words")).to_have_text(f"{words} of {words}")
-    expect(page.locator("#write")).to_have_text("Continue")
+    expect(page.locator("#write")).to_have_text("Continue, a paragraph")
 
 
 def test_every_version_can_be_looked_at_and_gone_to(desk: Desk, written: Page) -> None:
@@ -183,6 +183,8 @@ def test_all_sections_are_written_in_turn_and_the_page_says_who_waits(desk: Desk
     expect(written.locator("#facts")).to_have_text(re.compile(r"About .* for all that is to be written here\.$"))
     written.get_by_role("button", name="Write all").click()
     expect(written.get_by_role("button", name="Stop all")).to_be_visible()
+    expect(written.locator(".plan-state")).to_have_text(["being written", "waiting, 1st in line"])
+    expect(written.locator("#outline .waiting")).to_contain_text("Morning")
     written.get_by_role("button", name="Open “Morning”").click()
     expect(written.locator("#engine-line")).to_have_text("Waiting, 1st in line.")
     expect(written.locator("#write")).to_have_text("Stop")

@@ -11,7 +11,7 @@ def write(desk: Desk, page: Page) -> str:
     """Has the open section written; returns its text."""
     page.locator("#write").click()
     expect(page.locator("#meter-words")).to_have_text("150 of 150")
-    expect(page.locator("#write")).to_have_text("Continue")
+    expect(page.locator("#write")).to_have_text("Continue, a paragraph")
     assert text_of(page) == desk.text()
     return desk.text()
 
@@ -49,6 +49,14 @@ def test_undo_and_redo_go_block_by_block_and_survive_a_reload(desk: Desk, writte
     written.keyboard.press("Control+y")
     expect(written.locator("#saved")).to_have_text("There is nothing more to redo in this section.")
     assert text_of(written) == desk.text() == text
+
+
+def test_undo_is_heard_from_the_button_that_wrote(desk: Desk, written: Page) -> None:
+    text = write(desk, written)
+    written.locator("#write").focus()
+    written.keyboard.press("Control+z")
+    expect(written.locator("#text")).not_to_have_text(text)
+    assert text.startswith(desk.text())
 
 
 def test_undo_takes_back_what_was_typed_and_leaves_the_rest_of_the_page_alone(desk: Desk, written: Page) -> None:

@@ -30,7 +30,7 @@ def blocks(desk: Desk, written: Page) -> Page:
     written.get_by_label("Length").blur()
     written.locator("#write").click()
     expect(written.locator("#meter-words")).to_have_text("40 of 40")
-    expect(written.locator("#write")).to_have_text("Continue")
+    expect(written.locator("#write")).to_have_text("Continue, a paragraph")
     return written
 
 

@@ -37,7 +37,7 @@ def test_blocks_lock_in_one_by_one_and_are_in_the_store_before(desk: Desk, writt
     expect(slots).to_have_count(8)  # of the dial's block size, masked or not
     assert written.locator("#island .slot.masked").count() == 4
     desk.script.release()
-    expect(written.locator("#write")).to_have_text("Continue")
+    expect(written.locator("#write")).to_have_text("Continue, a paragraph")
     expect(slots).to_have_count(0)
     assert text_of(written) == desk.text()
     assert len(desk.text().split()) == 150
@@ -65,6 +65,37 @@ def test_it_stops_in_the_middle_keeps_what_is_locked_and_goes_on_from_there(desk
     expect(written.locator("#meter-words")).to_have_text("150 of 150")
     assert text_of(written) == desk.text()
     assert desk.text().startswith(so_far)
+
+
+def test_a_section_that_has_its_words_goes_on_by_a_paragraph(desk: Desk, written: Page) -> None:
+    written.locator("#write", has_text="Write").click()
+    written.locator("#write", has_text="Continue, a paragraph").click()
+    expect(written.locator("#meter-words")).to_have_text("210 of 150")
+    assert text_of(written) == desk.text()
+
+
+def test_escape_puts_away_what_is_open_before_it_stops_the_writing(desk: Desk, written: Page) -> None:
+    write_until_held(desk, written)
+    written.keyboard.press("Control+Shift+f")
+    expect(written.locator("#panel")).to_be_visible()
+    written.keyboard.press("Escape")
+    expect(written.locator("#panel")).to_be_hidden()
+    expect(written.locator("#write")).to_have_text("Stop")
+    written.keyboard.press("Escape")
+    expect(written.locator("#engine-line")).to_have_text(f"Stopped after {8 * HELD} words, which are kept.")
+    desk.script.release()
+
+
+def test_escape_stops_no_section_that_is_not_before_the_writers_eyes(desk: Desk, written: Page) -> None:
+    document = desk.session.document(1)
+    desk.session.add_section(1, document.revision, after=document.sections[0].id, title="Morning", brief="Light.")
+    write_until_held(desk, written)
+    written.keyboard.press("Alt+PageDown")
+    expect(written.get_by_label("Title of the section")).to_have_value("Morning")
+    written.keyboard.press("Escape")
+    desk.script.release()
+    written.keyboard.press("Alt+PageUp")
+    expect(written.locator("#meter-words")).to_have_text("150 of 150")
 
 
 def test_a_tab_that_comes_back_shows_the_text_so_far_and_the_running_job(
@@ -128,7 +159,7 @@ def test_typing_meanwhile_moves_neither_cursor_nor_text_and_can_be_undone(desk: 
     written.keyboard.type("and mine. ")
     assert text_of(written).startswith("Mine: and mine. " + so_far)
     desk.script.release()
-    expect(written.locator("#write")).to_have_text("Continue")
+    expect(written.locator("#write")).to_have_text("Continue, a paragraph")
     expect(written.locator("#saved")).to_have_text("Saved")
     assert text_of(written) == desk.text()
     text = desk.text()
