@@ -56,7 +56,8 @@ class Section:
     revision      counts the accepted edits of this section: text, title, brief and all other fields. A block that the
                   model appends does not count, so typing while the model writes is no conflict.
     target_words  how long it shall become.
-    notes         what the writer notes beside it; dial_json: its own setting of the dial, None: the document's.
+    style         its own style sheet, which is read after the document's. notes: what the writer notes beside it.
+    dial_json     its own setting of the dial, None: the document's.
     """
 
     id: int
@@ -67,6 +68,7 @@ class Section:
     status: Status
     revision: int
     blocks: tuple[Block, ...]
+    style: str = ""
     notes: str = ""
     dial_json: str | None = None
 

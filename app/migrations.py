@@ -232,6 +232,10 @@ def search(db: Database) -> None:
     db.execute("CREATE INDEX sections_stale_in_search ON sections(search_stale) WHERE search_stale = 1")
 
 
+def styles_of_sections(db: Database) -> None:
+    db.execute("ALTER TABLE section_notes ADD COLUMN style TEXT NOT NULL DEFAULT ''")
+
+
 STEPS = (
     documents_sections_blocks,
     history_is_append_only,
@@ -242,6 +246,7 @@ STEPS = (
     notes_styles_dials,
     snapshots,
     search,
+    styles_of_sections,
 )
 """In the order in which they are applied; new ones go to the end."""
 

@@ -63,9 +63,10 @@ class NothingToContinue(PromptError):
     """A model that only continues text is to begin on an empty page."""
 
 
-Origin = Literal["desk", "style", "earlier", "before", "task", "text"]
-"""desk: what the desk says to every model. style: the document's style sheet. earlier: the outline of the sections up
-to the one before. before: the end of the section before. task: titles, brief and length. text: the section's own."""
+Origin = Literal["desk", "style", "own style", "earlier", "before", "task", "text"]
+"""desk: what the desk says to every model. style: the document's style sheet; own style: the section's. earlier: the
+outline of the sections up to the one before. before: the end of the section before. task: titles, brief and length.
+text: the section's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ def read_for(
     words: int | None = None,
     part: int = 0,
 ) -> Reading:
-    """What the model reads to write `section`: style sheet, outline of what went before, the end of the section before,
-    the task, and the section's own text.
+    """What the model reads to write `section`: outline of what went before, the end of the section before, the task
+    with the document's style sheet and the section's, and the section's own text.
 
     count   tokens of a text.
     budget  tokens that may be read: the model's context less what is to be written.
@@ -120,19 +121,22 @@ def read_for(
     """
     if not section.title.strip() and not section.brief.strip():
         raise EmptyBrief("This section has neither a title nor a brief; write in one of them what it is to be about.")
-    style, words = document.style.strip(), section.target_words if words is None else words
+    words = section.target_words if words is None else words
+    shared, own = document.style.strip(), section.style.strip()
     part = part_for(words, part)
     start = beginning_of_part(section.text, part)
     earlier, text = section.text[:start].strip(), section.text[start:]
     asked = min(words - count_words(earlier), PARAGRAPH_WORDS) if part else words
     names = document.title.strip(), section.title.strip(), section.brief.strip()
-    task = asking.task(*names, asked, style)
+    # The section's stands last: what is said later counts where the two differ.
+    task = asking.task(*names, asked, "\n".join(style for style in (shared, own) if style))
     room = budget - CHAT_TOKENS - count(SYSTEM)
     missing = count(task) + min(count(text), LEAST_SO_FAR) - room
     if missing > 0:
         what = f"The brief of {_called(section)}"
-        if style:
-            what += ", with the style sheet,"
+        read_with_it = [name for name, style in (("the style sheet", shared), ("its own style", own)) if style]
+        if read_with_it:
+            what += f", with {' and '.join(read_with_it)},"
         raise BriefTooLong(f"{what} is about {missing} tokens longer than the model can read; shorten it.")
     so_far = end_that_fits(text, count, room - count(task))
     before = [other for other in _before(document, section) if other.text.strip()]
@@ -154,7 +158,8 @@ def read_for(
         ("earlier", "Outline of the earlier sections", outline),
         ("before", f"End of {_called(before[-1])}" if before else "", ending),
         ("task", "Titles, brief and length", asking.task(*names, asked)),
-        ("style", "Style sheet", style),
+        ("style", "Style sheet", shared),
+        ("own style", "Style of this section", own),
         ("text", "This section so far", so_far),
         count=count,
     )

@@ -63,6 +63,7 @@ class SectionFields(TypedDict, total=False):
     brief: str | None
     target_words: int | None
     status: Status | None
+    style: str | None
     notes: str | None
     dial: str | None
 

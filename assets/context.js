@@ -11,6 +11,7 @@ import { number } from "./words.js";
 const ORIGINS = {
   desk: "The desk's own words",
   style: "Your style sheet",
+  "own style": "The section's own style",
   earlier: "Sections before, in short",
   before: "The end of the section before",
   task: "Title, brief and length",

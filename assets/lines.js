@@ -1,4 +1,4 @@
-// Titles, briefs, lengths and statuses that are changed from the outline: those of the open section go its own way to the
+// Titles, briefs, styles, lengths and statuses that are changed from the outline: those of the open section go its own way to the
 // store, every other one gets a keeper for as long as it has something unsaved.
 
 import { note } from "./dialogs.js";
@@ -8,7 +8,7 @@ import { desk, lineOf, setLine, setOutline, tell } from "./state.js";
 
 const keepers = new Map();
 
-/** Changes fields of a section: title, brief, target_words, status. Saved within a second. */
+/** Changes fields of a section: title, brief, style, target_words, status. Saved within a second. */
 export function changeLine(id, fields) {
   const line = lineOf(id);
   if (!line) return;

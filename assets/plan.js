@@ -9,6 +9,7 @@ import { addLastSection, cycleStatus, moveSection, openInEditor, sectionMenu } f
 import { readTarget } from "./sheet.js";
 import { sortable } from "./sortable.js";
 import { desk, on, writingJob } from "./state.js";
+import { drawTones, toneButtons } from "./tones.js";
 import { setView } from "./views.js";
 import { number } from "./words.js";
 
@@ -17,12 +18,17 @@ function make({ id }) {
     el(tag, { class: `plan-${name}`, ...given, oninput: (event) => changeLine(id, { [name]: event.target.value }) });
   const title = field("input", "title", { type: "text", maxLength: 500, autocomplete: "off", placeholder: "Untitled section" });
   const brief = field("textarea", "brief", { rows: 1, placeholder: "What should this section say?" });
+  const style = field("textarea", "style", { rows: 1, placeholder: "Style: that of the document" });
+  const tones = toneButtons(style, "", (text) => {
+    changeLine(id, { style: text });
+    grow(style);
+  });
   const target = el("input", { class: "plan-target", type: "number", min: 1, max: 5000, step: 10, inputMode: "numeric" });
   target.addEventListener("change", () => {
     const words = readTarget(target);
     if (words !== null) changeLine(id, { target_words: words });
   });
-  brief.addEventListener("input", () => grow(brief));
+  for (const area of [brief, style]) area.addEventListener("input", () => grow(area));
   title.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing || event.ctrlKey || event.metaKey) return;
     brief.focus();
@@ -32,7 +38,7 @@ function make({ id }) {
     "li",
     { class: "plan-card" },
     el("button", { type: "button", class: "handle", title: "Drag to another place, or press Alt and an arrow key" }, "⠿"),
-    el("div", { class: "plan-main" }, title, brief),
+    el("div", { class: "plan-main" }, title, brief, el("div", { class: "plan-styling" }, style, tones)),
     el(
       "div",
       { class: "plan-facts" },
@@ -40,7 +46,7 @@ function make({ id }) {
       el("span", { class: "plan-state" }),
       el("span", { class: "plan-words" }),
       target,
-      el("button", { type: "button", class: "quiet-button", onclick: () => openInEditor(id) }, "Open"),
+      el("button", { type: "button", class: "quiet-button plan-open", onclick: () => openInEditor(id) }, "Open"),
       moreButton((button) => sectionMenu(id, button)),
     ),
   );
@@ -59,16 +65,21 @@ function update(card, section, index) {
   card.classList.toggle("current", section.id === desk.section?.id);
   put(find(".plan-title"), section.title);
   put(find(".plan-brief"), section.brief);
+  put(find(".plan-style"), section.style);
+  drawTones(find(".tones"), section.style);
   if (document.activeElement !== find(".plan-target")) put(find(".plan-target"), String(section.target_words));
   show(find(".plan-brief"), desk.model?.instructs !== false || section.brief !== "");
+  show(find(".plan-styling"), desk.model?.instructs !== false || section.style !== "");
   say(find(".plan-words"), `${number(section.words)} of`);
   drawStatus(find(".status"), section);
   const labels = {
     ".handle": `Move “${called}”, section ${index + 1} of ${desk.outline.sections.length}`,
     ".plan-title": `Title of section ${index + 1}`,
     ".plan-brief": `Brief of “${called}”`,
+    ".plan-style": `Style of “${called}”`,
+    ".tones": `Tone of “${called}”`,
     ".plan-target": `Length of “${called}” in words`,
-    ".quiet-button": `Open “${called}”`,
+    ".plan-open": `Open “${called}”`,
     ".more": `More for “${called}”`,
   };
   for (const [name, label] of Object.entries(labels)) {
@@ -93,7 +104,7 @@ function draw() {
 }
 
 function growAll() {
-  grow(...$("plan-cards").querySelectorAll(".plan-brief"));
+  grow(...$("plan-cards").querySelectorAll("textarea"));
 }
 
 async function addHere() {

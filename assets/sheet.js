@@ -10,7 +10,7 @@ import { change, toUnits } from "./places.js";
 import { desk, on, lineOf, setLine, setOutline, tell } from "./state.js";
 import { paced } from "./timing.js";
 
-const FIELD_NAMES = { title: "Title", brief: "Brief", target_words: "Length", status: "Status", notes: "Notes", dial: "Dial" };
+const FIELD_NAMES = { title: "Title", brief: "Brief", target_words: "Length", status: "Status", style: "Style", notes: "Notes", dial: "Dial" };
 const MARGIN = 24; // pixels that stay free above and below what is to be seen
 const MAX_TARGET_WORDS = 5000;
 const SAID = {
@@ -157,7 +157,7 @@ const FIELDS = { title: "section-title", brief: "brief", target_words: "target",
 
 /** Changes a field of the open section from elsewhere. */
 export function setField(name, value) {
-  $(FIELDS[name]).value = String(value);
+  if (name in FIELDS) $(FIELDS[name]).value = String(value);
   desk.section[name] = value;
   sheet.keeper.change({ [name]: value });
   if (name === "target_words") tell("counted");

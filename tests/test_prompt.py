@@ -35,9 +35,11 @@ def tokens(text: str) -> int:
     return len(re.findall(r" ?\w+|\n+|[^\w ]| ", text))
 
 
-def section(number: int, title: str = "", brief: str = "", text: str = "", words: int = 150) -> Section:
+def section(
+    number: int, title: str = "", brief: str = "", text: str = "", words: int = 150, style: str = ""
+) -> Section:
     blocks = (Block(text, "writer"),) if text else ()
-    return Section(number, 1, title, brief, words, "draft", 0, blocks)
+    return Section(number, 1, title, brief, words, "draft", 0, blocks, style)
 
 
 def document(*sections: Section, title: str = "The Lighthouse", style: str = "") -> Document:
@@ -169,14 +171,70 @@ def test_a_style_sheet_is_read_with_the_task() -> None:
         reading(section(1, "Night"), style="word " * 9000)
 
 
+def test_a_sections_own_style_is_read_behind_the_style_sheet_and_that_of_no_other_section() -> None:
+    dusk, night = section(1, "Dusk", style="Vivid."), section(2, "Night", "Fog.", style="\nWarm.\n")
+    read = reading(dusk, night, title="D", style="Dry.\nMarten: the ferryman.")
+    assert read.user == (
+        "D: Night\n\nWrite about this: Fog.\n"
+        "Keep to this style: Dry.\nMarten: the ferryman.\nWarm.\nWrite two or three paragraphs."
+    )
+    alone = reading(night, title="D")
+    assert alone.user.endswith("Fog.\nKeep to this style: Warm.\nWrite two or three paragraphs.")
+    assert [(part.title, part.tokens) for part in alone.parts if "style" in part.origin] == [
+        ("Style of this section", tokens("Warm."))
+    ]
+
+
+@pytest.mark.parametrize("own", ["", " \n\t"])
+def test_where_no_section_has_a_style_the_model_reads_what_it_always_read(own: str) -> None:
+    day = section(1, "Day", text="Long ago.", style=own)
+    dusk = section(2, "Dusk", text="It grew dark.", style=own)
+    night = section(3, "Night", "Fog.", "It came", style=own)
+    read = reading(day, dusk, night, title="D", style="Dry.\nMarten: the ferryman.\n")
+    assert (read.system, read.so_far, read.left_out) == (
+        "You are a helpful writing assistant.",
+        "It came",
+        ("Of what stands before “Dusk” only an outline is read.",),
+    )
+    assert read.user == (
+        "This comes first:\n\n- Day: Long ago.\n\nThis was written before:\n\nIt grew dark.\n\n"
+        "D: Night\n\nWrite about this: Fog.\n"
+        "Keep to this style: Dry.\nMarten: the ferryman.\nWrite two or three paragraphs."
+    )
+    assert [part.origin for part in read.parts] == ["desk", "earlier", "before", "task", "style", "text"]
+    assert reading(night, title="D").user == "D: Night\n\nWrite about this: Fog.\nWrite two or three paragraphs."
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "told"),
+    [
+        ("word " * 900, "", ", with the style sheet, is"),
+        ("", "word " * 900, ", with its own style, is"),
+        ("word " * 450, "word " * 450, ", with the style sheet and its own style, is"),
+    ],
+)
+def test_a_style_that_leaves_no_room_is_named_in_the_refusal(shared: str, own: str, told: str) -> None:
+    with pytest.raises(BriefTooLong, match=f"^The brief of “Night”{told}"):
+        reading(section(1, "Night", style=own), style=shared, budget=500)
+
+
+def test_a_sections_own_style_is_counted_before_something_is_left_out() -> None:
+    dusk = section(1, "Dusk", text="The sun went down over the grey water and the long low hills. It was cold.")
+    plain = reading(dusk, section(2, "Night"))
+    styled = reading(dusk, section(2, "Night", style="Warm."), budget=plain.tokens)
+    assert plain.left_out == ()
+    assert styled.left_out == ("Of “Dusk” only the end is read.",)
+    assert styled.tokens <= plain.tokens
+
+
 def test_what_is_read_is_shown_by_where_it_comes_from() -> None:
     read = reading(
         section(1, "Day", text="Long ago."),
         section(2, "Dusk", text="It grew dark."),
-        section(3, "Night", text="Fog"),
+        section(3, "Night", text="Fog", style="Warm."),
         style="Dry.",
     )
-    assert [part.origin for part in read.parts] == ["desk", "earlier", "before", "task", "style", "text"]
+    assert [part.origin for part in read.parts] == ["desk", "earlier", "before", "task", "style", "own style", "text"]
     assert all(part.text in read.system + read.user + read.so_far for part in read.parts if part.origin != "task")
     assert sum(part.tokens for part in read.parts) <= read.tokens
     whole = document(section(1, "Day", text="Long ago."), section(2, "Night"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +60,9 @@ def what_it_says(document: Document) -> dict[str, Any]:
 
 def everything_changed(store: Store, document: Document) -> Document:
     first, second = document.sections
-    store.change_section(first.id, first.revision, title="T", brief="B", notes="N", dial=DIAL_JSON, status="done")
+    store.change_section(
+        first.id, first.revision, title="T", brief="B", style="S", notes="N", dial=DIAL_JSON, status="done"
+    )
     type_in(store, store.section(first.id), "Other words.")
     document = store.change_document(document.id, document.revision, title="X", style="S", notes="N", dial=DIAL_JSON)
     document = store.move_section(second.id, document.revision, 0)
@@ -89,6 +93,23 @@ def test_a_restore_brings_everything_back_and_is_itself_undone(store: Store, doc
     assert (before.kind, before.name) == ("before restore", "Before “First draft” was restored")
     undone = store.restore_snapshot(before.id, restored.revision)
     assert what_it_says(undone) == what_it_says(changed)
+
+
+def test_a_snapshot_of_a_galley_without_styles_of_sections_is_read_and_restored(
+    store: Store, document: Document
+) -> None:
+    card = store.take_snapshot(document.id, "Of old")
+    with store._door.writing() as db:
+        for row_id, packed in db.execute("SELECT id, fields FROM contents").fetchall():
+            fields = json.loads(zlib.decompress(packed))
+            if "blocks" in fields:
+                assert fields.pop("style") == ""
+            db.execute(
+                "UPDATE contents SET fields = ? WHERE id = ?", [zlib.compress(json.dumps(fields).encode()), row_id]
+            )
+    assert what_it_says(store.snapshot(card.id).document) == what_it_says(document)
+    changed = everything_changed(store, document)
+    assert what_it_says(store.restore_snapshot(card.id, changed.revision)) == what_it_says(document)
 
 
 def test_a_restore_is_one_step_in_each_section(store: Store, document: Document) -> None:
@@ -271,7 +292,11 @@ class Shelf(RuleBasedStateMachine):
                 self.store.undo(section.id, section.revision)
             self.now()
 
-    @rule(data=st.data(), value=st.sampled_from(["", "x", "y"]), field=st.sampled_from(["title", "brief", "notes"]))
+    @rule(
+        data=st.data(),
+        value=st.sampled_from(["", "x", "y"]),
+        field=st.sampled_from(["title", "brief", "style", "notes"]),
+    )
     def change_section(self, data: st.DataObject, value: str, field: str) -> None:
         if self.document.sections:
             section = self.section(data)

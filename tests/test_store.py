@@ -308,15 +308,16 @@ def test_an_unknown_status_is_one_sentence(store: Store, section: Section) -> No
         store.change_section(section.id, 0, status="perfect")  # type: ignore[arg-type]
 
 
-def test_a_document_and_a_section_have_notes_and_a_dial_and_the_document_a_style(store: Store, path: Path) -> None:
+def test_a_document_and_a_section_have_a_style_and_notes_and_a_dial(store: Store, path: Path) -> None:
     document = store.create_document("D")
     document = store.change_document(document.id, 0, style="Plain words.", notes="Ask Ada.", dial='{"stop":"Draft"}')
-    section = store.change_section(document.sections[0].id, 0, notes="Too long?", dial='{"stop":"Fine"}')
+    section = store.change_section(document.sections[0].id, 0, style="Warm.", notes="Too long?", dial='{"stop":"Fine"}')
     assert (document.revision, section.revision) == (1, 1)
     with contextlib.closing(Store(path)) as other:
         found = other.document(document.id)
     assert (found.style, found.notes, found.dial_json) == ("Plain words.", "Ask Ada.", '{"stop":"Draft"}')
-    assert (found.sections[0].notes, found.sections[0].dial_json) == ("Too long?", '{"stop":"Fine"}')
+    (own,) = found.sections
+    assert (own.style, own.notes, own.dial_json) == ("Warm.", "Too long?", '{"stop":"Fine"}')
     assert store.change_document(document.id, 1, dial="").dial_json is None
     assert store.change_section(section.id, 1, dial="", notes="").dial_json is None
     assert store.change_document(document.id, 2) == store.document(document.id)
@@ -328,7 +329,9 @@ def test_fields_that_are_not_given_stay(store: Store) -> None:
     document = store.change_document(document.id, 1, notes="M")
     assert (document.title, document.style, document.notes) == ("D", "S", "M")
     section = store.change_section(document.sections[0].id, 0, notes="N", brief="B")
-    assert store.change_section(section.id, 1, title="T").notes == "N"
+    section = store.change_section(section.id, 1, style="S")
+    section = store.change_section(section.id, 2, title="T", notes="M")
+    assert (section.title, section.brief, section.style, section.notes) == ("T", "B", "S", "M")
 
 
 def test_stale_notes_are_refused_and_kept(store: Store, section: Section) -> None:
@@ -347,7 +350,10 @@ def test_a_field_that_is_too_long_is_one_sentence(store: Store, section: Section
     with pytest.raises(InvalidValue) as refused:
         store.change_document(section.document_id, 0, **{field: f'"{"x" * MAX_NOTES}"'})
     assert is_one_sentence(str(refused.value))
+    with pytest.raises(InvalidValue):
+        store.change_section(section.id, 0, **{field: f'"{"x" * MAX_NOTES}"'})  # type: ignore[arg-type]
     store.change_document(section.document_id, 0, notes="x" * MAX_NOTES, style="x" * MAX_NOTES)
+    store.change_section(section.id, 0, notes="x" * MAX_NOTES, style="x" * MAX_NOTES)
 
 
 @pytest.mark.parametrize("dial", ["{", "nonsense", "[" * 100_000])
@@ -356,11 +362,12 @@ def test_a_dial_that_is_not_json_is_one_sentence(store: Store, section: Section,
         store.change_section(section.id, 0, dial=dial)
 
 
-def test_one_key_in_long_notes_adds_little_to_the_history(store: Store, section: Section) -> None:
+@pytest.mark.parametrize("field", ["notes", "style"])
+def test_one_key_in_long_notes_adds_little_to_the_history(store: Store, section: Section, field: str) -> None:
     notes = "A long line of notes. " * 5000
-    store.change_section(section.id, 0, notes=notes)
-    store.change_section(section.id, 1, notes=notes[:50_000] + "x" + notes[50_000:])
-    assert store.history(section_id=section.id)[-1].detail == {"notes": [50_000, "", "x"]}
+    store.change_section(section.id, 0, **{field: notes})  # type: ignore[arg-type]
+    store.change_section(section.id, 1, **{field: notes[:50_000] + "x" + notes[50_000:]})  # type: ignore[arg-type]
+    assert store.history(section_id=section.id)[-1].detail == {field: [50_000, "", "x"]}
 
 
 @pytest.mark.parametrize("number", [0, 999, -1, 2**63, 10**30])
@@ -668,6 +675,19 @@ def test_an_older_database_has_its_text_as_the_root_of_all_versions(path: Path) 
         assert [hit.section_id for hit in store.search("old")] == [5]
 
 
+def test_notes_of_an_older_galley_stay_and_their_section_can_have_a_style(path: Path) -> None:
+    old_database(path, 3)
+    db = Database(path)
+    migrations().apply(db, stop_before={"styles_of_sections"})
+    db.table("section_notes").insert({"section_id": 5, "notes": "Old notes."})
+    db.close()
+    with contextlib.closing(Store(path)) as store:
+        section = store.section(5)
+        assert (section.text, section.style, section.notes) == ("Old words.", "", "Old notes.")
+        section = store.change_section(5, 6, style="Warm.")
+        assert (section.style, section.notes) == ("Warm.", "Old notes.")
+
+
 def test_migrations_are_only_ever_added() -> None:
     assert [step.__name__ for step in STEPS] == [
         "documents_sections_blocks",
@@ -679,6 +699,7 @@ def test_migrations_are_only_ever_added() -> None:
         "notes_styles_dials",
         "snapshots",
         "search",
+        "styles_of_sections",
     ]
 
 

@@ -91,7 +91,7 @@ def test_a_text_comes_back_as_it_was_sent_and_says_what_it_covers(session: Sessi
 
 def test_fields_of_a_section_change_one_by_one(session: Session) -> None:
     section = ask(session, "create_document", title="")["document"]["sections"][0]["id"]
-    changes = {"title": "Night", "brief": "A storm.", "target_words": 300, "status": "done"}
+    changes = {"title": "Night", "brief": "A storm.", "target_words": 300, "status": "done", "style": "Warm."}
     for revision, (name, value) in enumerate(changes.items()):
         answer = ask(session, "change_section", section_id=section, revision=revision, **{name: value})
         assert answer["section"][name] == value

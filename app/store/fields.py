@@ -103,9 +103,9 @@ def write_document(tx: Transaction, document_id: int, wanted: Mapping[str, Any])
 def write_section(tx: Transaction, section_id: int, wanted: Mapping[str, Any]) -> None:
     columns = {name: name for name in ("title", "brief", "target_words", "status")}
     _update(tx, "sections", "id", section_id, wanted, {**columns, "dial_json": "dial"})
-    if "notes" in wanted:
-        tx.db.execute("INSERT OR IGNORE INTO section_notes VALUES (?, '')", [section_id])
-        _update(tx, "section_notes", "section_id", section_id, wanted, {"notes": "notes"})
+    if any(name in wanted for name in LONG):
+        tx.db.execute("INSERT OR IGNORE INTO section_notes(section_id, style, notes) VALUES (?, '', '')", [section_id])
+        _update(tx, "section_notes", "section_id", section_id, wanted, {"style": "style", "notes": "notes"})
 
 
 def _update(

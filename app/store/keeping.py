@@ -16,7 +16,7 @@ from app.rows import brief_row, read_brief
 from app.store.transaction import Transaction
 
 DOCUMENT_FIELDS = ("title", "style", "notes", "dial_json")
-SECTION_FIELDS = ("title", "brief", "target_words", "status", "notes", "dial_json")
+SECTION_FIELDS = ("title", "brief", "target_words", "status", "style", "notes", "dial_json")
 """What a snapshot holds, and a restore brings back, beside the blocks; revisions are held, and stay as they are."""
 
 

@@ -50,15 +50,15 @@ class Transaction:
         """Raises NotFound."""
         found = possible(section_id) and self._one(
             "SELECT s.id, s.document_id, s.title, s.brief, s.target_words, s.status, s.revision, s.dial, "
-            "coalesce(n.notes, '') FROM sections s JOIN documents d ON d.id = s.document_id "
+            "coalesce(n.style, ''), coalesce(n.notes, '') FROM sections s JOIN documents d ON d.id = s.document_id "
             "LEFT JOIN section_notes n ON n.section_id = s.id "
             "WHERE s.id = ? AND s.deleted IS NULL AND d.deleted IS NULL",
             section_id,
         )
         if not found:
             raise NotFound("This section does not exist any more; look at the document again.")
-        *fields, dial, notes = found
-        return Section(*(*fields, self.shelves.read(self.db, section_id).blocks, notes, dial))
+        *fields, dial, style, notes = found
+        return Section(*(*fields, self.shelves.read(self.db, section_id).blocks, style, notes, dial))
 
     def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         return cast("tuple[Any, ...] | None", self.db.execute(query, list(values)).fetchone())

@@ -29,7 +29,7 @@ def _change_document(session: Session, given: Fields) -> Json:
         given.integer("document_id"),
         given.integer("revision"),
         title=given.optional_text("title", MAX_TITLE),
-        style=given.optional_text("style", MAX_BRIEF),
+        style=given.optional_text("style", MAX_NOTES),
         notes=given.optional_text("notes", MAX_NOTES),
         dial=kept_with(given),
     )
@@ -84,6 +84,7 @@ def _change_section(session: Session, given: Fields) -> Json:
         brief=given.optional_text("brief", MAX_BRIEF),
         target_words=given.optional_integer("target_words"),
         status=_status(given.optional_text("status", 20)),
+        style=given.optional_text("style", MAX_NOTES),
         notes=given.optional_text("notes", MAX_NOTES),
         dial=kept_with(given),
     )

@@ -42,6 +42,7 @@ def section_line_json(section: Section) -> Json:
         "brief": section.brief,
         "target_words": section.target_words,
         "status": section.status,
+        "style": section.style,
         "notes": section.notes,
         "dial": section.dial_json,
         "revision": section.revision,

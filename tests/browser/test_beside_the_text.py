@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desk, OpenTab, text_of
+from tests.views import run as run_command
 
 
 def open_tab_beside(page: Page, name: str) -> None:
@@ -108,6 +109,63 @@ def test_what_the_model_reads_is_shown_by_origin_and_the_style_sheet_is_part_of_
     other = open_tab()
     other.get_by_role("tab", name="Notes").click()  # the panel is open where it was
     expect(other.get_by_label("Notes on this section")).to_have_value("Check the tides.")
+
+
+def test_a_section_has_a_style_of_its_own_with_tones_that_come_and_go(desk: Desk, written: Page) -> None:
+    document = desk.session.document(1)
+    desk.session.add_section(1, document.revision, after=document.sections[0].id, title="Morning", brief="Dawn.")
+    run_command(written, "Style of this section")
+    field, tones = (
+        written.get_by_label("Style of this section"),
+        written.get_by_role("group", name="Tone of this section"),
+    )
+    expect(field).to_be_focused()
+    written.keyboard.type("Marten: the keeper.")
+    written.keyboard.press("Tab")
+    written.keyboard.press("Tab")
+    warm = tones.get_by_role("button", name="Warm")
+    expect(warm).to_be_focused()
+    expect(warm).to_have_attribute("aria-pressed", "false")
+    written.keyboard.press("Space")
+    expect(warm).to_have_attribute("aria-pressed", "true")
+    sentence = str(warm.get_attribute("title"))
+    expect(field).to_have_value(f"{sentence}\nMarten: the keeper.")
+    tones.get_by_role("button", name="Dry").click()
+    warm.click()
+    expect(warm).to_have_attribute("aria-pressed", "false")
+    dry = str(tones.get_by_role("button", name="Dry").get_attribute("title"))
+    expect(field).to_have_value(f"{dry}\nMarten: the keeper.")
+    expect(written.locator("#saved")).to_have_text("Saved")
+    assert desk.session.section(1).style == f"{dry}\nMarten: the keeper."
+    written.get_by_label("Style sheet of this document").fill("Present tense.")
+    expect(written.locator("#saved")).to_have_text("Saved")
+
+    open_tab_beside(written, "Context")
+    own = written.locator(".context-part", has_text="Style of this section")
+    expect(own.locator(".count")).to_have_text(re.compile("^[1-9]"))
+    own.locator("summary").click()
+    expect(own.locator(".context-text")).to_have_text(f"{dry}\nMarten: the keeper.", use_inner_text=True)
+    expect(written.locator(".context-part", has_text="Present tense.")).to_have_count(1)
+
+    written.get_by_role("button", name="Outline", exact=True).click()
+    morning = written.get_by_label("Style of “Morning”")
+    expect(written.get_by_label("Style of “Night”")).to_have_value(f"{dry}\nMarten: the keeper.")
+    morning.fill("Vivid.")
+    written.get_by_role("group", name="Tone of “Morning”").get_by_role("button", name="Dry").click()
+    expect(morning).to_have_value(f"{dry}\nVivid.")
+    expect(morning).to_be_focused()
+    expect(written.locator("#saved")).to_have_text("Saved")
+    assert [section.style for section in desk.session.document(1).sections] == [
+        f"{dry}\nMarten: the keeper.",
+        f"{dry}\nVivid.",
+    ]
+
+    open_tab_beside(written, "Notes")
+    field.focus()
+    run_command(written, "no longer dry")  # from outside the field, while the cursor is in it
+    expect(field).to_have_value("Marten: the keeper.")
+    written.keyboard.press("Alt+PageDown")  # the field is now another section's
+    expect(field).to_have_value(f"{dry}\nVivid.")
 
 
 def test_words_are_found_everywhere_and_replaced_after_a_question_with_their_number(desk: Desk, written: Page) -> None:
