@@ -67,17 +67,19 @@ function row(take, candidate, index, mix) {
     el("div", { role: "gridcell" }, ...(take.kind === "alternatives" ? [candidate.text] : mix.nodes), surprise(candidate)),
   );
   made.addEventListener("click", lookFirst, true);
+  let fresh = false; // the first of two clicks looked at it
   return made;
 
   /** Wherever in its words a take is pressed that is not looked at yet: nothing of it changes. */
   function lookFirst(event) {
-    if (open.at === index) return;
+    if (event.detail < 2) fresh = open.at !== index;
+    if (!fresh) return;
     event.stopPropagation();
     look(index);
   }
 
   function ondblclick(event) {
-    if (!event.target.closest(".change")) choose(index);
+    if (fresh || !event.target.closest(".change")) choose(index);
   }
 }
 

@@ -44,6 +44,7 @@ def test_a_selection_is_rewritten_looked_at_in_place_kept_taken_and_undone(desk:
     slider = blocks.get_by_role("slider", name="Rewrite, from polish to new")
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute("aria-valuetext", "new")
+    expect(slider).to_have_accessible_description(re.compile("^What follows is only a hint to the model"))
     slider.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", "deeply")
     slider.press("End")
@@ -139,11 +140,21 @@ def test_a_press_looks_at_a_take_and_only_then_changes_what_is_taken(desk: Desk,
     expect(second).to_have_attribute("aria-pressed", "false")
     assert text_of(offered) == f"Yes 🙂. {PLAIN} No."
     before = desk.session.section(1)
+    second.dblclick()  # of a take that is looked at, it is two presses
+    expect(second).to_have_attribute("aria-pressed", "false")
     offered.get_by_role("dialog", name="Takes: Rewritten").get_by_role("button", name="Use this").click()
     expect(offered.get_by_text("No change was taken; the text stays as it was.")).to_be_visible()
     assert text_of(offered) == before.text
     assert desk.session.section(1) == before
     assert len(desk.session.takes(1)[0].candidates) == 2
+
+
+def test_a_double_press_takes_a_take_as_it_is_wherever_in_its_words(desk: Desk, offered: Page) -> None:
+    offered.get_by_role("grid", name="Takes").get_by_role("row").nth(1).get_by_role("button").dblclick()
+    expect(offered.locator("#text")).to_have_text(f"Yes 🙂. {PLAIN.replace('plain', 'poor')} No.")
+    expect(offered.locator("#saved")).to_have_text("Saved")
+    assert desk.text() == text_of(offered)
+    assert desk.session.takes(1)[0].chosen == 1
 
 
 def test_changes_are_taken_or_left_beside_the_text_and_the_mix_is_kept_there(desk: Desk, offered: Page) -> None:
@@ -246,7 +257,9 @@ def test_other_words_and_what_is_missing_are_found(desk: Desk, blocks: Page) -> 
     blocks.keyboard.press("Control+End")
     blocks.keyboard.press("Control+.")
     blocks.get_by_role("button", name="Fill in …").click()
-    blocks.get_by_role("menuitem", name="A sentence or two").click()
+    menu = blocks.get_by_role("menu", name="How much is missing")
+    expect(menu).to_have_accessible_description(re.compile("a sentence fits it no better than writing on"))
+    menu.get_by_role("menuitem", name="A sentence or two").click()
     expect(takes.get_by_role("row")).to_have_count(3)
     takes.press("Enter")
     expect(blocks.locator("#meter-words")).to_have_text("70 of 40")
