@@ -46,6 +46,7 @@ class Passage:
     """text[start:end] is what a take would replace: pieces joined, holes filled. before, after: text around it.
 
     strength  share of the words of a hole that may change; weakest: the least likely ones, not any.
+    quick     it is to take about as long as writing the words, so what follows is only glanced at.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Passage:
     candidates: int
     strength: float = 1.0
     weakest: bool = False
+    quick: bool = False
 
 
 def passage(
@@ -101,10 +103,11 @@ def passage(
         end=end,
         before=text[:start],
         pieces=pieces,
-        after="" if kind == "reroll" else text[end:],
+        after=text[end:],
         candidates=CANDIDATES[kind],
         strength=WEAK_SHARE if weakest else strength,
         weakest=weakest,
+        quick=kind == "reroll",
     )
 
 

@@ -42,6 +42,10 @@ EditKind = Literal["typing", "import", "deleted blocks"]
 
 SnapshotKind = Literal["named", "daily", "before restore", "before replace"]
 
+Exchange = tuple[int, int, int, int]
+"""One change of a passage: its characters from the first number to the second become those of a candidate from the
+third to the fourth."""
+
 TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 SNAPSHOT_KINDS: tuple[SnapshotKind, ...] = get_args(SnapshotKind)
@@ -168,10 +172,14 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class TakeText:
-    """One candidate: the whole passage as it would be. nll: nats per token, None: not known."""
+    """One candidate: the whole passage as it would be. nll: nats per token, None: not known.
+
+    mixed: of the model's words and those that stood there, as the writer took some changes and left others.
+    """
 
     text: str
     nll: float | None
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,7 @@ class Take:
 
     kind    what was asked for: "reroll", "rewrite", …
     start, end  characters of the section's text when it was asked for; before: what stood there.
+    candidates  the model's, best first, and after them what the writer mixed of these and of `before`.
     chosen  index of the candidate that was chosen last.
     """
 

@@ -93,6 +93,7 @@ class ReviseTask(Task):
             candidates=passage.candidates,
             strength=passage.strength,
             weakest=passage.weakest,
+            quick=passage.quick,
         )
 
     def again(self) -> Asked:

@@ -15,7 +15,7 @@ from app.events import Hub, Subscription, changed
 from app.passages import BadPassage, Kind, passage
 from app.press import Press
 from app.prompt import PromptError, Reading
-from app.records import DocumentFields, EditKind, HistoryRow, SectionFields
+from app.records import DocumentFields, EditKind, Exchange, HistoryRow, SectionFields
 from app.revising import ReviseTask
 from app.store import MAX_TARGET_WORDS, Deleted, Hit, Snapshot, SnapshotCard, Store, Take, Version
 from app.task import Ending, Refused, Task
@@ -180,9 +180,11 @@ class Session:
     def takes(self, section_id: int) -> list[Take]:
         return self._store.takes(section_id)
 
-    def choose_take(self, take_id: int, index: int, revision: int) -> tuple[Section, int]:
+    def choose_take(
+        self, take_id: int, index: int, revision: int, changes: Sequence[Exchange] | None = None
+    ) -> tuple[Section, int]:
         section_id = self._store.take(take_id).section_id
-        return self._stepped(section_id, lambda: self._store.choose_take(take_id, index, revision))
+        return self._stepped(section_id, lambda: self._store.choose_take(take_id, index, revision, changes))
 
     def _stepped(self, section_id: int, step: Callable[[], Section]) -> tuple[Section, int]:
         before = self._store.section(section_id).text

@@ -16,7 +16,7 @@ export function difference(before, after, { whole = false } = {}) {
 }
 
 /** left, right: something changed stands there. */
-function shortened(text, left, right) {
+export function shortened(text, left, right) {
   if (text.length <= 2 * KEPT + 40) return text;
   const head = left ? text.slice(0, KEPT).replace(/\S*$/, "") : "";
   const tail = right ? text.slice(-KEPT).replace(/^\S*/, "") : "";

@@ -10,14 +10,15 @@ addEventListener("pointerdown", (event) => (pressed = open?.contains(event.targe
 
 /**
  * items: [{label, run}], links [{label, href}] that download, a `mark` at the end such as keys, `off: true` for what is
- * not possible now; {heading} for what the next ones are about, and null for a line between.
+ * not possible now; {heading} for what the next ones are about, and null for a line between. note: a line below them.
  */
-export function openMenu(anchor, label, items) {
+export function openMenu(anchor, label, items, note = null) {
   if (pressed === anchor) return;
   const menu = el(
     "div",
-    { role: "menu", class: "menu", popover: "auto", "aria-label": label },
+    { role: "menu", class: "menu", popover: "auto", "aria-label": label, "aria-describedby": note ? "menu-note" : null },
     ...items.map((item) => (item === null ? el("hr", { role: "separator" }) : item.heading ? el("p", { role: "presentation" }, item.heading) : entry(item))),
+    note ? el("p", { role: "presentation", id: "menu-note", class: "faint-note" }, note) : null,
   );
   const entries = [...menu.querySelectorAll("[role=menuitem]:not([aria-disabled])")];
   const focus = (index) => entries[(index + entries.length) % entries.length]?.focus();

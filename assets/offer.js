@@ -1,8 +1,8 @@
 // Takes for a passage, right at the passage: each is looked at in place, and one is taken or the old words stay.
 
-import { difference } from "./difference.js";
+import { changesOf } from "./changes.js";
 import { note, speak } from "./dialogs.js";
-import { $, el, keepPlace } from "./dom.js";
+import { $, el, keepPlace, say } from "./dom.js";
 import { mark } from "./marks.js";
 import { findAgain, toUnits } from "./places.js";
 import { placeAt } from "./popover.js";
@@ -21,7 +21,7 @@ export const TAKE_KINDS = {
   alternatives: "Other words",
 };
 
-let open = null; // {take, start, at, surface, rows, bringBack}
+let open = null; // {take, start, at, surface, list, rows, mixes, count, bringBack}
 
 /** Opens the takes at their passage; false where it is not in the open text any more. */
 export function offer(take, { focus = true } = {}) {
@@ -31,30 +31,26 @@ export function offer(take, { focus = true } = {}) {
   const { text } = editor;
   const start = findAgain(text, take.before, toUnits(text, take.start));
   if (start === null) return false;
-  const list = el("ol", { class: "offer-list", role: "listbox", tabIndex: 0, "aria-label": "Takes" });
+  const list = el("div", { class: "offer-list", role: "grid", tabIndex: 0, "aria-label": "Takes" });
+  const count = el("span", { class: "faint-note" });
   const surface = el(
     "div",
     { class: "offer", popover: "manual", role: "dialog", "aria-label": `Takes: ${TAKE_KINDS[take.kind] ?? "a passage"}` },
-    el("p", { class: "offer-head" }, el("span", {}, TAKE_KINDS[take.kind] ?? "Takes"), el("span", { class: "offer-keys" }, "↑ ↓ look   ⏎ take   Esc keep the old")),
+    el("p", { class: "offer-head" }, el("span", {}, TAKE_KINDS[take.kind] ?? "Takes"), el("span", { class: "offer-keys" }, "↑ ↓ look   ⇥ changes   ⏎ take   Esc keep the old")),
     list,
     el(
       "div",
       { class: "offer-buttons" },
+      count,
       el("button", { type: "button", class: "quiet-button", onclick: closeOffer }, "Keep the old"),
       el("button", { type: "button", class: "primary small", onclick: () => choose(open.at) }, "Use this"),
     ),
   );
   surface.classList.toggle("of-words", take.kind === "alternatives");
-  const rows = take.candidates.map((candidate, index) =>
-    el(
-      "li",
-      { id: `offer-${index}`, role: "option", onpointerdown: (event) => event.preventDefault(), onclick: () => look(index), ondblclick: () => choose(index) },
-      ...(take.kind === "alternatives" ? [candidate.text] : difference(take.before, candidate.text)),
-      surprise(candidate),
-    ),
-  );
+  const mixes = take.candidates.map(({ text }, index) => changesOf(take.before, text, () => look(index)));
+  const rows = take.candidates.map((candidate, index) => row(take, candidate, index, mixes[index]));
   list.append(...rows);
-  open = { take, start, at: 0, surface, list, rows, bringBack: keepPlace() };
+  open = { take, start, at: 0, surface, list, rows, mixes, count, bringBack: keepPlace() };
   surface.addEventListener("keydown", onKey);
   $("main").append(surface);
   surface.showPopover();
@@ -64,20 +60,51 @@ export function offer(take, { focus = true } = {}) {
   return true;
 }
 
+function row(take, candidate, index, mix) {
+  const made = el(
+    "div",
+    { id: `offer-${index}`, role: "row", onpointerdown: (event) => event.preventDefault(), ondblclick },
+    el("div", { role: "gridcell" }, ...(take.kind === "alternatives" ? [candidate.text] : mix.nodes), surprise(candidate)),
+  );
+  made.addEventListener("click", lookFirst, true);
+  let fresh = false; // the first of two clicks looked at it
+  return made;
+
+  /** Wherever in its words a take is pressed that is not looked at yet: nothing of it changes. */
+  function lookFirst(event) {
+    if (event.detail < 2) fresh = open.at !== index;
+    if (!fresh) return;
+    event.stopPropagation();
+    look(index);
+  }
+
+  function ondblclick(event) {
+    if (fresh || !event.target.closest(".change")) choose(index);
+  }
+}
+
 /** How surprising the words are to the model: the less, the more likely. */
-export function surprise({ nll }) {
+export function surprise({ nll, mixed }) {
+  if (mixed) return el("span", { class: "nats" }, "mixed by you");
   if (nll === null) return null;
   return el("span", { class: "nats", title: "Surprise to the model, in nats a token: the less, the likelier" }, nll.toFixed(2));
 }
 
 function look(index) {
-  const { take, start, rows, list, surface } = open;
+  const { take, start, rows, mixes, list, surface } = open;
   const { length } = rows;
   open.at = (index + length) % length;
-  const range = sheet.editor.preview(start, start + take.before.length, take.candidates[open.at].text);
+  const mix = mixes[open.at];
+  const range = sheet.editor.preview(start, start + take.before.length, mix.text);
   mark("taken", [range]);
   tell("previewed");
-  rows.forEach((row, each) => row.setAttribute("aria-selected", String(each === open.at)));
+  rows.forEach((each, at) => {
+    each.setAttribute("aria-selected", String(at === open.at));
+    each.classList.toggle("mix", Boolean(mixes[at].changes));
+    for (const button of mixes[at].buttons) button.tabIndex = at === open.at ? 0 : -1;
+  });
+  if (list.contains(document.activeElement) && !rows[open.at].contains(document.activeElement)) list.focus({ preventScroll: true });
+  say(open.count, mix.changes ? `${mix.taken} of ${mix.count} changes` : "");
   list.setAttribute("aria-activedescendant", rows[open.at].id);
   rows[open.at].scrollIntoView({ block: "nearest" });
   reveal(range);
@@ -95,14 +122,18 @@ function onKey(event) {
 }
 
 async function choose(index) {
-  const { take } = open;
+  const { take, mixes } = open;
   closeOffer();
-  await chooseTake(take, index);
+  await chooseTake(take, index, mixes[index].changes);
 }
 
-/** Puts a take into the text. */
-export async function chooseTake(take, index) {
-  const answer = await takeStep("choose_take", { take_id: take.id, index });
+/** Puts a take into the text; changes: these alone, null for all of it. */
+export async function chooseTake(take, index, changes = null) {
+  if (changes?.length === 0) {
+    note("No change was taken; the text stays as it was.");
+    return;
+  }
+  const answer = await takeStep("choose_take", { take_id: take.id, index, changes });
   if (answer) tell("chosen", take);
 }
 
@@ -126,8 +157,8 @@ function onPress(event) {
 
 function follow() {
   if (!open) return;
-  const { take, start, at, surface } = open;
-  placeAt(surface, sheet.editor.range(start, start + take.candidates[at].text.length).getBoundingClientRect());
+  const { start, at, surface, mixes } = open;
+  placeAt(surface, sheet.editor.range(start, start + mixes[at].text.length).getBoundingClientRect());
 }
 
 addEventListener("pointerdown", onPress, true);

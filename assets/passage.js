@@ -20,6 +20,11 @@ const LENGTHS = [
   { words: 80, name: "A paragraph" },
   { words: 160, name: "More" },
 ];
+const MEASURED = "smollm2-135m"; // in docs/filling.md
+const FOUND = {
+  infill: "a sentence fits it no better than writing on would.",
+  rewrite: "all new reads likelier than half new.",
+};
 const SETTLE_MS = 250;
 const WORD = /[\p{L}\p{N}_'’-]/u;
 
@@ -98,6 +103,13 @@ function drawTools() {
   bar.firstElementChild?.setAttribute("tabindex", "0");
 }
 
+/** What the text to the right is to the model: a network that reads from the left can verify, others see their block. */
+function whatItReads(kind) {
+  if (!desk.model.rules.includes("verified")) return "The model sees what follows only inside its own block of tokens.";
+  const hint = "What follows is only a hint to the model";
+  return desk.model.id === MEASURED ? `${hint}; ${FOUND[kind]}` : `${hint}.`;
+}
+
 /** How much of the passage may change. */
 function askStrength() {
   if (!isShown()) display();
@@ -117,11 +129,13 @@ function askStrength() {
   });
   draw();
   bar.setAttribute("role", "group");
+  slider.setAttribute("aria-describedby", "strength-note");
   bar.replaceChildren(
     el("label", { htmlFor: "strength" }, "Rewrite, from polish to new"),
     slider,
     named,
     el("button", { type: "button", class: "primary small", onclick: go }, "Rewrite"),
+    el("p", { id: "strength-note", class: "faint-note" }, whatItReads("rewrite")),
   );
   position();
   slider.focus({ preventScroll: true });
@@ -134,6 +148,7 @@ function askLength() {
     anchor,
     "How much is missing",
     LENGTHS.map(({ name, words }) => ({ label: name, mark: `${words} words`, run: () => ask("infill", { words }) })),
+    whatItReads("infill"),
   );
 }
 

@@ -1,7 +1,7 @@
 // Beside the text: every take there has been for the open section, the newest first.
 
 import { inquire } from "./asking.js";
-import { difference } from "./difference.js";
+import { changesOf } from "./changes.js";
 import { el } from "./dom.js";
 import { TAKE_KINDS, chooseTake, offer, surprise } from "./offer.js";
 import { giveWay, panelTab, redraw } from "./panel.js";
@@ -46,18 +46,20 @@ function wordRow(take) {
 
 function row(take, candidate, index) {
   const chosen = take.chosen === index;
-  return el(
+  const mix = changesOf(take.before, candidate.text, () => made.classList.toggle("mix", Boolean(mix.changes)));
+  const made = el(
     "li",
     { class: chosen ? "chosen" : "" },
-    el("p", { class: "candidate" }, ...difference(take.before, candidate.text)),
+    el("p", { class: "candidate" }, ...mix.nodes),
     el(
       "p",
       { class: "candidate-foot" },
       surprise(candidate),
       chosen ? el("span", { class: "faint-note" }, "Chosen last") : null,
-      el("button", { type: "button", class: "quiet-button", onclick: () => chooseTake(take, index) }, "Use this"),
+      el("button", { type: "button", class: "quiet-button", onclick: () => chooseTake(take, index, mix.changes) }, "Use this"),
     ),
   );
+  return made;
 }
 
 function lookAt(take) {

@@ -158,6 +158,9 @@ class Fill:
                  keeps its number of tokens.
     weakest      the words that are masked are the least likely ones under the causal reading, not any. Without effect
                  where there is no such reading.
+    quick        no more texts than are wanted are drawn, all from the left, and of `after` only the first token ranks
+                 them, which costs no forward of its own. Without effect but for one hole at full strength, and where
+                 there is no causal reading.
     """
 
     job: str
@@ -171,6 +174,7 @@ class Fill:
     candidates: int
     strength: float = 1.0
     weakest: bool = False
+    quick: bool = False
 
     def __post_init__(self) -> None:
         holes = [piece for piece in self.pieces if piece.text is None]

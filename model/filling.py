@@ -66,11 +66,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Tokens for one hole, from text number `row`; nll: of each, as far as it is known."""
+    """Tokens for one hole, from text number `row`; nll: of each, as far as it is known.
+
+    join: nll of the first kept token to the right after them, where it was drawn for.
+    """
 
     row: int
     tokens: tuple[int, ...]
     nll: tuple[float, ...] = ()
+    join: tuple[float, ...] = ()
 
 
 class Filling:
@@ -139,9 +143,9 @@ class Filling:
     def _fill_one(self, hole: Hole, ahead: Tensor) -> Iterator[Shown]:
         """With as many tokens as suit."""
         spans = yield from self._from_the_left(hole, ahead)
-        if not hole.right:  # everything is known already
+        if self._request.quick or not hole.right:  # everything is known already
             for span in spans:
-                self._ranking.add(span.row, [span.tokens], span.nll, span.nll)
+                self._ranking.add(span.row, [span.tokens], span.nll + span.join, span.nll)
             return
         if self._sees_right and hole.length <= BRIDGE:
             spans += yield from self._between(hole, ahead)
@@ -150,7 +154,7 @@ class Filling:
     def _from_the_left(self, hole: Hole, ahead: Tensor) -> Generator[Shown, None, list[_Span]]:
         """Texts that go on as they like; each may end at several places."""
         count = self._request.candidates + SPARE
-        if hole.right:
+        if hole.right and not self._request.quick:
             count = max(WORDS if hole.single else ROWS, count)
         allowed, first = self._allowed(hole), self._allowed(hole, first=True)
         begin: list[int] = []
@@ -163,12 +167,15 @@ class Filling:
         for rows in self._batches(count):
             texts = Texts(self._denoiser, self._copies(rows), ahead, [self._seed("left", row) for row in rows])
             stops: list[Tensor] = []  # nll of a full stop in place of each token
+            joins: list[Tensor] = []  # and of the first token to the right
             pieces: list[list[str]] = [[] for _ in rows]
             while True:
                 drawn = texts.draw(allowed if stops else first, self._dial.temperature, self._dial.nucleus)
                 if begin and not stops:
                     drawn = torch.tensor([begin[row] for row in rows], device=self._device)[:, None]
-                stops.append(-texts.ahead.log_softmax(-1)[:, stop])
+                costs = -texts.ahead.log_softmax(-1)
+                stops.append(costs[:, stop])
+                joins += [costs[:, token] for token in hole.right[:1]]
                 texts.add(drawn)
                 for text, token in zip(pieces, drawn[:, 0].tolist(), strict=True):
                     if not hole.is_long_enough(text):  # else it only waits for the others
@@ -178,14 +185,29 @@ class Filling:
                 yield from self._reading(texts)
             for at, row in enumerate(rows):
                 tokens, nll = texts.tokens[at].tolist(), texts.nll[at].tolist()
-                spans += self._ended(hole, row, tokens, nll, pieces[at], [float(column[at]) for column in stops])
+                closing, joining = ([float(column[at]) for column in columns] for columns in (stops, joins))
+                spans += self._ended(hole, row, tokens, nll, pieces[at], closing, joining)
         return spans
 
     def _ended(
-        self, hole: Hole, row: int, tokens: list[int], nll: list[float], pieces: list[str], closing: list[float]
+        self,
+        hole: Hole,
+        row: int,
+        tokens: list[int],
+        nll: list[float],
+        pieces: list[str],
+        closing: list[float],
+        joining: list[float],
     ) -> list[_Span]:
         """What a text gives for the hole: cut at a good end, or at the least bad one."""
-        spans = [_Span(row, tuple(tokens[:end]), tuple(nll[:end])) for end in hole.ends(pieces)]
+
+        def cut(end: int) -> _Span:
+            return _Span(row, tuple(tokens[:end]), tuple(nll[:end]), tuple(joining[end : end + 1]))
+
+        ends = hole.ends(pieces)
+        if self._request.quick and joining:
+            ends.sort(key=lambda end: joining[end])
+        spans = [cut(end) for end in ends]
         if hole.closes:
             stops = sorted(hole.stops(pieces), key=lambda end: closing[end])
             good = [end for end in stops if closing[end] <= PLAUSIBLE or (not spans and end == stops[0])]
@@ -195,7 +217,7 @@ class Filling:
         if end is not None and hole.closes:
             spans.append(self._closed(row, tokens, nll, end, closing))
         elif end is not None:
-            spans.append(_Span(row, tuple(tokens[:end]), tuple(nll[:end])))
+            spans.append(cut(end))
         return spans[:ENDS]
 
     def _closed(self, row: int, tokens: list[int], nll: list[float], end: int, closing: list[float]) -> _Span:

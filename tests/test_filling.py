@@ -333,6 +333,7 @@ def test_only_the_words_that_the_causal_reading_finds_least_likely_change(
 
 PASSAGES = {
     "re-roll": ask(hole("the old sea lay calm ")),
+    "re-roll in the middle": ask(hole("the old sea lay calm"), after=" water, dawn", quick=True),
     "one word": ask("the ", hole("old"), " sea lay.", candidates=6),
     "infill": ask(hole(words=12), before="the sea lay calm.", after="Anna lay quiet."),
     "no sentence": ask("the ", hole("old sea lay"), " calm water."),
@@ -462,11 +463,46 @@ def test_words_that_are_the_likeliest_get_others_all_the_same(engine: Engine, st
         was = text
 
 
-def test_the_text_to_the_right_has_its_say(engine: Engine) -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_text_to_the_right_has_its_say(engine: Engine, quick: bool) -> None:
     """The ranking depends on it, and so do denoised words; those from the left do not."""
     rights = (" lay calm.", " stone, dawn Anna")
-    found = [[texts(engine, ask("the ", hole("old sea"), right, seed=seed)) for seed in range(4)] for right in rights]
+    found = [
+        [texts(engine, ask("the ", hole("old sea lay"), right, seed=seed, quick=quick)) for seed in range(4)]
+        for right in rights
+    ]
     assert found[0] != found[1]
+
+
+def test_a_block_in_the_middle_is_written_again_for_the_price_of_writing_it(
+    make: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each text that is wanted, and one to spare, every token is read once; what stands around it is not."""
+    request = ask(hole("the old sea lay calm"), before="the sea lay calm. " * 20, after=" water, dawn" * 20, quick=True)
+    engine = make()
+    texts(engine, request)  # what stands before it is read now
+    network: Any = engine._network
+    commit, read = network.commit, list[int]()
+
+    def counted(tokens: Any, *others: Any, **named: Any) -> Any:
+        read.append(tokens.numel())
+        return commit(tokens, *others, **named)
+
+    monkeypatch.setattr(network, "commit", counted)
+    before = network.forwards
+    nfe = filled(list(engine.fill(replace(request, seed=6)))).nfe
+    most = lay_out(request, engine._tokenizer).holes[0].most
+    assert nfe == network.forwards - before == len(read) <= most
+    assert sum(read) <= 1 + 4 * (most - 1)
+
+
+def test_a_quick_text_ends_where_what_follows_joins_best(engine: Engine) -> None:
+    made = filling(engine, ask(hole("the old sea lay"), after=" water", quick=True))
+    (some,) = made._passage.holes
+    pieces = [" the", " sea", " lay", " old", " dawn", " lamp"]
+    assert some.ends(pieces) == [4, 3, 5]
+    spans = made._ended(some, 0, [1, 2, 3, 4, 5, 6], [0.5] * 6, pieces, [9.0] * 6, [0.0, 0.0, 2.0, 3.0, 4.0, 1.0])
+    assert [(span.tokens, span.join) for span in spans] == [((1, 2, 3, 4, 5), (1.0,)), ((1, 2, 3), (3.0,))]
 
 
 # -------------------------------------------------------------------------------------------------------- plain twins
@@ -502,7 +538,8 @@ def test_a_batch_gives_what_one_text_after_the_other_gives(
 def test_candidates_are_ranked_by_the_nll_that_the_plain_network_gives_them(
     engine: Engine, parts: tiny.Parts, tokenizer: ChatTokenizer, request_: Fill
 ) -> None:
-    """Nats per token of holes and of at most 32 kept tokens to the right of each; sureness is the chance of a token."""
+    """Nats per token of holes and of at most 32 kept tokens to the right of each, of the first one alone where it is to
+    be quick; sureness is the chance of a token."""
     made = filling(engine, request_)
     passage = lay_out(request_, tokenizer)
     prompt = [*tokenizer.prompt(request_.system, request_.user), *passage.left]
@@ -511,7 +548,8 @@ def test_candidates_are_ranked_by_the_nll_that_the_plain_network_gives_them(
         for part, hole_ in zip(found.tokens, passage.holes, strict=True):
             own += range(len(line), len(line) + len(part))
             line += part
-            counted += range(len(line), len(line) + min(LOOKED_AT, len(hole_.right)))
+            looked_at = 1 if request_.quick else LOOKED_AT
+            counted += range(len(line), len(line) + min(looked_at, len(hole_.right)))
             line += hole_.right
         logits = parts.plain().causal(line)
         nll = [0.0, *(float(logits[at - 1].logsumexp(-1) - logits[at - 1, line[at]]) for at in range(1, len(line)))]

@@ -36,9 +36,11 @@ def test_a_selection_grows_to_whole_words() -> None:
     assert (found.start, found.end, found.strength) == (4, 14, 0.5)
 
 
-def test_a_block_is_written_again_and_what_follows_it_is_not_looked_at() -> None:
+def test_a_block_is_written_again_to_fit_what_follows_it() -> None:
     found = passage(TEXT, "reroll", 17, 17)
-    assert (found.before, holes(found), found.after) == ("The storm came ", ["over the old"], "")
+    assert (found.before, holes(found), found.after) == ("The storm came ", ["over the old"], " harbour at night.")
+    assert found.quick
+    assert not passage(TEXT, "rewrite", 15, 27).quick
 
 
 def test_a_block_that_ends_inside_a_word_takes_the_word() -> None:
@@ -141,6 +143,6 @@ def test_a_passage_is_all_there_and_nothing_around_it_is_touched(
         assert found.after == text[found.end :]
     else:
         assert said(found) == text[found.start : found.end]
-        assert found.after == ("" if kind == "reroll" else text[found.end :])
+        assert found.after == text[found.end :]
         for edge in (found.start, found.end):
             assert edge in (0, len(text)) or text[edge - 1].isspace() or text[edge].isspace()

@@ -12,7 +12,7 @@ import pytest
 
 from app.draft import Section, count_words
 from app.passages import KINDS, Kind
-from app.revising import AFTER_TOKENS, beginning_that_fits
+from app.revising import AFTER_TOKENS, ReviseTask, beginning_that_fits
 from app.session import Refused
 from app.store import PassageChanged, StaleRevision
 from tests.test_press import DIAL, Shop, Visitor
@@ -74,12 +74,21 @@ def test_takes_come_and_one_is_chosen_and_undone(visitor: Visitor, kind: Kind) -
     assert [one.chosen for one in visitor.session.takes(section.id)] == [0]
 
 
-def test_a_block_is_written_again_and_the_others_stay_as_they_are(visitor: Visitor) -> None:
+def test_a_block_is_written_again_and_the_others_stay_as_they_are(shop: Shop, visitor: Visitor) -> None:
     section = visitor.sections[0]
     visitor.until_job(visitor.write(0), "finished")
     before = visitor.store.section(section.id)
     start = len(before.blocks[0].text)
-    take = takes(visitor, revise(visitor, before, "reroll", start + 1, start + 1))
+    shop.script.hold(block=0)
+    job = revise(visitor, before, "reroll", start + 1, start + 1)
+    visitor.until(lambda event: event["type"] == "trying" and event["job"] == job)
+    (task,) = shop.press.tasks(visitor.session._hub)
+    assert isinstance(task, ReviseTask)
+    assert task._fill is not None
+    assert task._fill.after == before.text[start + len(before.blocks[1].text) :]
+    assert task._fill.quick
+    shop.script.release()
+    take = takes(visitor, job)
     candidates = take["candidates"]
     assert isinstance(candidates, list)
     assert len(candidates) == 3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from app.draft import Block, Section
 from app.store import InvalidValue, NotFound, PassageChanged, StaleRevision, Store, Take, TakeText
+from app.store.takes import Exchange, mixed
 from tests.quick_store import quick_store
 
 TEXT = "The sea was calm. The old man slept. The sea was black."
@@ -38,8 +41,8 @@ def offer(store: Store, section: Section, passage: str, *texts: str, start: int 
     return store.add_take(section.id, "rewrite", start, start + len(passage), passage, candidates, job="j")
 
 
-def choose(store: Store, take: Take, index: int = 0) -> Section:
-    return store.choose_take(take.id, index, store.section(take.section_id).revision)
+def choose(store: Store, take: Take, index: int = 0, changes: Sequence[Exchange] | None = None) -> Section:
+    return store.choose_take(take.id, index, store.section(take.section_id).revision, changes)
 
 
 def test_a_take_changes_nothing_until_it_is_chosen(store: Store, section: Section, tmp_path: Path) -> None:
@@ -182,6 +185,105 @@ def test_a_take_without_a_passage_is_refused(store: Store, section: Section, sta
         store.add_take(section.id, "rewrite", start, end, before, [TakeText("b", None)])
     with pytest.raises(InvalidValue):
         store.add_take(section.id, "rewrite", 0, 3, "The", [])
+
+
+def test_some_changes_of_a_take_are_one_more_candidate_and_one_step_to_undo(store: Store, section: Section) -> None:
+    take = offer(store, section, "The old man slept", "The young dog slept", "A cat purred")
+    chosen = choose(store, take, 0, [(8, 11, 10, 13)])  # man → dog, and not old → young
+    assert chosen.text == TEXT.replace("old man", "old dog")
+    assert [(block.text, block.author, block.job, block.nll) for block in chosen.blocks[1:4]] == [
+        (" ", "model", "first", None),
+        ("The old dog slept", "edited", "j", None),
+        (".", "model", "first", None),
+    ]
+    assert chosen.revision == section.revision + 1
+    kept = store.take(take.id)
+    assert kept.candidates == (*take.candidates, TakeText("The old dog slept", None, mixed=True))
+    assert kept.chosen == 2
+    assert store.undo(section.id, chosen.revision).blocks == section.blocks
+
+
+def test_a_mixed_candidate_is_one_like_the_others(store: Store, section: Section) -> None:
+    take = offer(store, section, "old man", "young dog")
+    choose(store, take, 0, [(4, 7, 6, 9)])
+    assert choose(store, take, 0).text == TEXT.replace("old man", "young dog")
+    assert choose(store, take, 1).text == TEXT.replace("old man", "old dog")
+    assert choose(store, take, 0, [(0, 3, 0, 5)]).text == TEXT.replace("old man", "young man")
+    assert choose(store, take, 1, [(4, 7, 4, 7)]).text == TEXT.replace("old man", "old dog")
+    assert [(one.text, one.mixed) for one in store.take(take.id).candidates] == [
+        ("young dog", False),
+        ("old dog", True),
+        ("young man", True),
+    ]
+
+
+def test_all_changes_of_a_take_are_the_take(store: Store, section: Section) -> None:
+    take = offer(store, section, "old man", "young dog", "young dog")
+    chosen = choose(store, take, 1, [(0, 3, 0, 5), (4, 7, 6, 9)])
+    assert [(block.text, block.author) for block in chosen.blocks[2:3]] == [("young dog", "model")]
+    assert store.take(take.id) == replace(take, chosen=1)
+
+
+def test_the_writers_words_that_stay_around_a_mix_stay_the_writers(store: Store) -> None:
+    section = store.create_document("D").sections[0]
+    section = store.save_text(section.id, 0, 0, "My own carpet is red. Yes.")
+    take = offer(store, section, "My own carpet is red.", "Your own cart is blue.")
+    assert [(block.text, block.author) for block in choose(store, take, 0, [(7, 13, 9, 13)]).blocks] == [
+        ("My own ", "writer"),
+        ("cart", "edited"),
+        (" is red. Yes.", "writer"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ([], "take at least one"),
+        ([(0, 0, 0, 0)], "take at least one"),
+        ([(0, 8, 0, 5)], "not of this take"),
+        ([(0, 3, 0, 10)], "not of this take"),
+        ([(-1, 3, 0, 5)], "not of this take"),
+        ([(0, 3, -5, 5)], "not of this take"),
+        ([(3, 0, 0, 5)], "not of this take"),
+        ([(4, 7, 6, 9), (0, 3, 0, 5)], "not of this take"),
+        ([(0, 3, 0, 5), (4, 7, 0, 5)], "not of this take"),
+        ([(0, 3, 0, 5), (2, 7, 6, 9)], "not of this take"),
+        ([(0, 3, 0, 10**30)], "not of this take"),
+    ],
+)
+def test_changes_that_no_page_would_send_are_refused_and_nothing_is_kept(
+    store: Store, section: Section, changes: list[Exchange], says: str
+) -> None:
+    take = offer(store, section, "old man", "young dog")
+    with pytest.raises(InvalidValue, match=says):
+        choose(store, take, 0, changes)
+    assert store.section(section.id) == section
+    assert store.takes(section.id) == [take]
+
+
+def test_takes_from_before_there_were_mixed_ones_are_read(store: Store, section: Section, tmp_path: Path) -> None:
+    take = offer(store, section, "old man", "young dog")
+    with contextlib.closing(sqlite3.connect(tmp_path / "galley.db")) as rows, rows:
+        rows.execute("UPDATE takes SET candidates = ?", ['[["young dog", 0.5]]'])
+    assert store.take(take.id).candidates == (TakeText("young dog", 0.5, mixed=False),)
+
+
+PARTS = st.lists(st.tuples(st.text("ab 🙂\n", max_size=4), st.text("ab 🙂\n", max_size=4), st.booleans()), max_size=8)
+
+
+@given(PARTS)
+def test_what_is_mixed_has_the_new_words_of_the_changes_that_are_taken_and_the_old_ones_of_all_else(
+    parts: list[tuple[str, str, bool]],
+) -> None:
+    before, after = ("".join(part[side] for part in parts) for side in (0, 1))
+    changes: list[Exchange] = []
+    gone = come = 0
+    for old, new, _ in parts:
+        changes.append((gone, gone := gone + len(old), come, come := come + len(new)))
+    taken = [change for change, (_, _, wanted) in zip(changes, parts, strict=True) if wanted]
+    assert mixed(before, after, changes) == after
+    assert mixed(before, after, []) == before
+    assert mixed(before, after, taken) == "".join(new if wanted else old for old, new, wanted in parts)
 
 
 @given(st.data())

@@ -175,6 +175,21 @@ def test_a_number_that_cannot_be_is_refused_by_the_dial(session: Session, value:
         ask(session, "write", section_id=1, dial={**DIAL, "temperature": value})
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("[]", "a list of at most 2,000 fours"),
+        ({}, "a list of at most 2,000 fours"),
+        ([[0, 0, 0, 0]] * 2001, "a list of at most 2,000 fours"),
+        ([[0, 1, 0]], "a list of fours of whole numbers"),
+        ([0, 1, 0, 1], "a list of fours of whole numbers"),
+        ([[0, 1, 0, "1"]], "“last” has to be a whole number"),
+    ],
+)
+def test_changes_of_a_take_are_fours_of_whole_numbers(session: Session, value: Any, says: str) -> None:
+    assert says in refusal(session, "choose_take", take_id=1, index=0, revision=0, changes=value)
+
+
 @pytest.mark.parametrize("value", [None, 1, True, ["a"], {"a": 1}])
 def test_text_is_nothing_else(session: Session, value: Any) -> None:
     assert "“title” has to be text" in refusal(session, "create_document", title=value)

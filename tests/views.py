@@ -82,7 +82,7 @@ def _offer(page: Page) -> None:
     choose_passage(page)
     page.get_by_role("button", name="Rewrite …").click()
     page.get_by_role("slider", name="Rewrite, from polish to new").press("Enter")
-    expect(page.get_by_role("listbox", name="Takes").get_by_role("option")).to_have_count(3)
+    expect(page.get_by_role("grid", name="Takes").get_by_role("row")).to_have_count(3)
 
 
 def _takes(page: Page) -> None:

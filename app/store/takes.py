@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from app.draft import Block, Section, put_span, shared_prefix, storable
-from app.records import InvalidValue, NotFound, PassageChanged, Take, TakeText
+from app.records import Exchange, InvalidValue, NotFound, PassageChanged, Take, TakeText
 from app.store.text import change_text
 from app.store.transaction import Transaction, Verbs, possible
 from app.store.tree import Change
@@ -49,7 +50,7 @@ class TakeVerbs(Verbs):
             row = {"section_id": section_id, "at": tx.at, "kind": kind, "start": start, "stop": end, "before": before}
             about = {
                 "around": json.dumps(around if whole[start:end] == before else None),
-                "candidates": json.dumps([[one.text, one.nll] for one in offered], ensure_ascii=False),
+                "candidates": _candidates_json(offered),
                 "job": job,
             }
             take_id = tx.insert("takes", {**row, **about})
@@ -66,11 +67,16 @@ class TakeVerbs(Verbs):
         with self._reading() as tx:
             return _found(tx, take_id)[0]
 
-    def choose_take(self, take_id: int, index: int, revision: int) -> Section:
+    def choose_take(
+        self, take_id: int, index: int, revision: int, changes: Sequence[Exchange] | None = None
+    ) -> Section:
         """Puts a candidate in the place of the passage, or of the candidate that was chosen before.
 
         The passage is where it was, or where alone it stands now. The writer's words with which both begin or end stay
-        the writer's; the rest is a block of the model. revision: the section's.
+        the writer's; the rest is a block of the model, an edited one where the candidate is mixed.
+        revision: the section's.
+        changes: of the candidate only these are taken, and all else is as it was in the passage; they are in order.
+        What comes of it is one more candidate. None: all of it is taken.
         Raises NotFound, InvalidValue, PassageChanged, StaleRevision.
         """
         with self._writing() as tx:
@@ -79,14 +85,41 @@ class TakeVerbs(Verbs):
                 raise InvalidValue(f"This take has no candidate {index}; choose 0 to {len(take.candidates) - 1}.")
             section = tx.section(take.section_id)
             tx.expect_section(section, revision)
-            candidate = take.candidates[index]
+            candidates = take.candidates
+            if changes is not None:
+                candidates, index = _with_mix(take, index, changes)
+            candidate = candidates[index]
             start, end = _place_of(take, around, section.text)
-            tx.db.execute("UPDATE takes SET chosen = ? WHERE id = ?", [index, take_id])
+            chosen = [index, _candidates_json(candidates), take_id]
+            tx.db.execute("UPDATE takes SET chosen = ?, candidates = ? WHERE id = ?", chosen)
             if section.text[start:end] == candidate.text:
                 return section
             blocks = _put(section, start, end, candidate, take.job)
             about = {"take": take_id, "candidate": index}
             return change_text(tx, section, blocks, Change("take"), "take chosen", about)
+
+
+def mixed(before: str, candidate: str, changes: Iterable[Exchange]) -> str:
+    """The passage with some changes taken from a candidate. Raises InvalidValue where they do not fit the texts."""
+    parts, at, reached = [], 0, 0
+    for start, end, first, last in changes:
+        if not (at <= start <= end <= len(before) and reached <= first <= last <= len(candidate)):
+            raise InvalidValue("These changes are not of this take; look at the take again and choose anew.")
+        parts += [before[at:start], candidate[first:last]]
+        at, reached = end, last
+    return "".join(parts) + before[at:]
+
+
+def _with_mix(take: Take, index: int, changes: Sequence[Exchange]) -> tuple[tuple[TakeText, ...], int]:
+    """The take's candidates with the one that these changes make, and where that stands among them."""
+    text = mixed(take.before, take.candidates[index].text, changes)
+    if text == take.before:
+        raise InvalidValue("Every change is left as it was; take at least one, or keep the old words.")
+    # The candidate itself is the first to be asked: it may be all of it that is taken.
+    for known in (index, *range(len(take.candidates))):
+        if take.candidates[known].text == text:
+            return take.candidates, known
+    return (*take.candidates, TakeText(text, None, mixed=True)), len(take.candidates)
 
 
 def _found(tx: Transaction, take_id: int) -> tuple[Take, Around]:
@@ -110,6 +143,10 @@ def _take(row: tuple[Any, ...]) -> Take:
     *place, candidates, chosen, job, _ = row
     texts = tuple(TakeText(*one) for one in json.loads(candidates))
     return Take(*(*place, texts, chosen, job))
+
+
+def _candidates_json(candidates: Iterable[TakeText]) -> str:
+    return json.dumps([astuple(candidate) for candidate in candidates], ensure_ascii=False)
 
 
 def _around(text: str) -> Around:
@@ -146,7 +183,7 @@ def _put(section: Section, start: int, end: int, candidate: TakeText, job: str |
     left = _shared_words(old, new, first)
     right = _shared_words(old[::-1], new[::-1], min(last, len(old) - left, len(new) - left))
     text = new[left : len(new) - right]
-    blocks = [Block(text, "model", nll=candidate.nll, job=job)] if text else []
+    blocks = [Block(text, "edited" if candidate.mixed else "model", nll=candidate.nll, job=job)] if text else []
     return put_span(section.blocks, start + left, end - right, blocks)
 
 

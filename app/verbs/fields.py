@@ -5,7 +5,7 @@ Knows nothing of HTTP or of what the fields are for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Json = dict[str, Any]
@@ -68,16 +68,23 @@ class Fields:
 
     def spans(self, name: str, most: int) -> tuple[tuple[int, int], ...]:
         """A list of pairs of whole numbers."""
+        return tuple((start, end) for start, end in self._rows(name, most, "pairs", ("start", "end")))
+
+    def fours(self, name: str, most: int) -> tuple[tuple[int, int, int, int], ...]:
+        """A list of fours of whole numbers."""
+        rows = self._rows(name, most, "fours", ("start", "end", "first", "last"))
+        return tuple((start, end, first, last) for start, end, first, last in rows)
+
+    def _rows(self, name: str, most: int, kind: str, parts: tuple[str, ...]) -> Iterator[list[int]]:
+        """A list of so many whole numbers each."""
         value = self._given.get(name)
         if not isinstance(value, list) or len(value) > most:
-            raise BadRequest(f"“{name}” has to be a list of at most {most} pairs.")
-        spans = []
-        for pair in value:
-            if not isinstance(pair, list) or len(pair) != 2:
-                raise BadRequest(f"“{name}” has to be a list of pairs of whole numbers.")
-            ends = Fields({"start": pair[0], "end": pair[1]})
-            spans.append((ends.integer("start"), ends.integer("end")))
-        return tuple(spans)
+            raise BadRequest(f"“{name}” has to be a list of at most {most:,} {kind}.")
+        for row in value:
+            if not isinstance(row, list) or len(row) != len(parts):
+                raise BadRequest(f"“{name}” has to be a list of {kind} of whole numbers.")
+            numbers = Fields(dict(zip(parts, row, strict=True)))
+            yield [numbers.integer(part) for part in parts]
 
     def fields(self, name: str) -> Fields:
         value = self._given.get(name)

@@ -10,6 +10,9 @@ from app.session import Session
 from app.verbs.fields import MAX_TITLE, Fields, Json
 from app.verbs.shapes import outline_json, section_json, snapshot_card_json, snapshot_json, version_json
 
+MAX_CHANGES = 2000
+"""Of one candidate: more than a passage and what takes its place have words and marks."""
+
 
 def _undo(session: Session, given: Fields) -> Json:
     return _stepped(session.undo(given.integer("section_id"), given.integer("revision")))
@@ -45,8 +48,10 @@ def _takes(session: Session, given: Fields) -> Json:
 
 
 def _choose_take(session: Session, given: Fields) -> Json:
+    """All of a candidate, or some changes of it."""
     take_id, index, revision = given.integer("take_id"), given.integer("index"), given.integer("revision")
-    return _stepped(session.choose_take(take_id, index, revision))
+    changes = given.fours("changes", MAX_CHANGES) if given.has("changes") else None
+    return _stepped(session.choose_take(take_id, index, revision, changes))
 
 
 def _snapshots(session: Session, given: Fields) -> Json:

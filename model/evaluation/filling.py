@@ -130,9 +130,20 @@ class Bench:
         ready = Ready("", str(tokenizer.path), network.facts.context, "", 1, 0.0, (), 0, 1.0)
         self.engine = Engine(network, tokenizer, ready)
 
-    def filled(self, gap: Gap, pieces: Sequence[Piece], after: str, seed: int, count: int, strength: float) -> Filled:
+    def filled(
+        self,
+        gap: Gap,
+        pieces: Sequence[Piece],
+        after: str,
+        seed: int,
+        count: int,
+        strength: float,
+        *,
+        quick: bool = False,
+    ) -> Filled:
         """Raises NotPossible where the engine has no candidate."""
-        request = Fill("", SYSTEM, gap.prompt, gap.before, tuple(pieces), after, self.dial, seed, count, strength)
+        asked = Fill("", SYSTEM, gap.prompt, gap.before, tuple(pieces), after, self.dial, seed, count, strength)
+        request = replace(asked, quick=quick)
         last = list(self.engine.fill(request))[-1]
         if not isinstance(last, Filled):
             raise NotPossible(last.sentence if isinstance(last, Failed) else "The engine was stopped.")
@@ -215,13 +226,16 @@ def _per_token(nll: Sequence[Sequence[float]]) -> Estimate:
 
 
 def reroll_table(bench: Bench, gap: Gap, count: int, candidates: int, seed: int) -> Iterator[str]:
-    """One block written, and written once more as several candidates, in turns: a busy moment meets both. Markdown."""
+    """A block written, and written once more before the next one, as several candidates; in turns: a busy moment meets
+    both. Markdown."""
     size = bench.dial.block_size
     seconds: dict[str, list[float]] = {"block": [], "takes": []}
     forwards: dict[str, list[float]] = {"block": [], "takes": []}
     for number in range(count + 1):
-        block = bench.written(gap, seed + number, words=None, tokens=size)[0]
-        filled = bench.filled(gap, [Piece(None, was=block.text)], "", seed + number, candidates, 1.0)
+        block, *others = bench.written(gap, seed + number, words=None, tokens=2 * size)
+        after = "".join(other.text for other in others)
+        hole = [Piece(None, was=block.text)]
+        filled = bench.filled(gap, hole, after, seed + number, candidates, 1.0, quick=True)
         if number == 0:
             continue  # here plans of matrix products are made
         for name, event in (("block", block), ("takes", filled)):

@@ -77,6 +77,14 @@ def test_a_section_that_is_being_written_has_none(window: Page, shown: Desk) -> 
     assert found == []
 
 
+def test_a_take_of_which_a_change_is_left_has_none(window: Page, shown: Desk) -> None:
+    open_section(window, shown)
+    next(view for view in VIEWS if view.name == "offer").lead(window)
+    window.get_by_role("grid", name="Takes").get_by_role("button").first.click()
+    expect(window.locator(".offer [aria-pressed=false]")).to_have_count(1)
+    assert faults(window) == []
+
+
 def test_an_empty_desk_has_none(window: Page, desk: Desk) -> None:
     window.goto(desk.address)
     expect(window.locator("#first-document")).to_be_visible()

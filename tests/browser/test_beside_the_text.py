@@ -273,7 +273,7 @@ def test_blocks_are_marked_by_origin_and_tell_their_facts(desk: Desk, written: P
     with written.expect_request("**/revise") as asked:
         facts.get_by_role("button", name="Again").click()
     assert asked.value.post_data_json["stop_name"] == "sketch"
-    expect(written.get_by_role("listbox", name="Takes").get_by_role("option")).to_have_count(3)
+    expect(written.get_by_role("grid", name="Takes").get_by_role("row")).to_have_count(3)
     written.keyboard.press("Escape")
     written.locator("#text").focus()
     written.keyboard.press("Control+End")
