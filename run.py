@@ -1,4 +1,5 @@
-"""The one command: `python run.py` opens the desk, `python run.py write "BRIEF"` writes one section in the terminal.
+"""The one command: `python run.py` opens the desk, `python run.py write "BRIEF"` writes one section in the terminal,
+`python run.py models` lists the models.
 
 Sees to its own environment first. Everything above the version check must be readable by a Python of any age.
 """
@@ -16,7 +17,13 @@ if __name__ == "__main__":
 
     settings = parse(sys.argv[1:])
     enter("requirements.txt", sys.argv)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C while libraries load; both below have their own answer to it
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # Ctrl+C while libraries load; what takes long has its own answer to it
+    if settings.listing:
+        from app.listing import show_models
+
+        sys.exit(show_models(settings))
     if settings.writing is None:
         from app.launch import launch
 

@@ -26,7 +26,7 @@ def opened(settings: Settings, child: Child = child_main) -> Iterator[Visitors]:
             settings.model, cache_dir=settings.cache, threads=settings.threads, on_event=on_event, child=child
         )
 
-    press = Press(settings.entry, make_worker, memory=settings.cache)
+    press = Press(settings.entry, make_worker, cache_dir=settings.cache)
     with closing(press), closing(Visitors(settings.database, press)) as visitors:
         if not settings.shared:
             visitors.session(OWN)  # a database that cannot be opened is told before anything else begins

@@ -44,11 +44,12 @@ class Press:
         entry: Entry,
         make_worker: Callable[[Callable[[WorkerEvent], None]], Worker],
         *,
-        memory: Path | None = None,
+        cache_dir: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """memory: folder where what predictions were off by is kept; None: nowhere."""
+        """cache_dir: folder of the models' files and of what predictions were off by; None: nowhere."""
         self.entry = entry
+        self.cache_dir = cache_dir
         self.clock = clock
         self._lock = threading.RLock()  # over what follows
         self._idle = threading.Condition(self._lock)
@@ -56,7 +57,7 @@ class Press:
         self._engine = self._engine_facts("preparing", "The model process is being started.")
         self._ready: Ready | None = None
         self._count: Count | None = None
-        self._learning = Learning(memory)
+        self._learning = Learning(cache_dir)
         self._current: Task | None = None
         self._resuming = False  # the job under way waits for a new model process
         self._deaths = 0  # since the job under way has last shown something

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from app.dialing import kept_dial
 from app.draft import Card, Document, Section, join, shared_prefix
 from app.events import Hub, Subscription, changed
+from app.models import Model, models
 from app.passages import BadPassage, Kind, passage
 from app.press import Press
 from app.prompt import PromptError, Reading
@@ -66,6 +67,11 @@ class Session:
     def engine(self) -> dict[str, Any]:
         """The model's state, "preparing", "ready" or "failed", with a sentence; facts are None until it is ready."""
         return self._press.engine()
+
+    def models(self) -> list[Model]:
+        """Those that the desk could be started with, and what of each is on the disk now."""
+        cache_dir = self._press.cache_dir
+        return [] if cache_dir is None else models(self.entry, cache_dir)
 
     # ---------------------------------------------------------------------------------------------------- documents
 

@@ -45,6 +45,7 @@ class Settings:
     model     what the worker opens: the id of `entry`, or the path of a local folder with weights.
     accounts  (name, password) of those who may use the desk, each with documents of their own; empty: no password.
     shared    without accounts: every browser has documents of its own.
+    listing   the models are to be listed.
     lab       the folder of a table run, whose networks the page /lab lets write; None: those of the repository.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     accounts: tuple[tuple[str, str], ...] = ()
     shared: bool = False
     lab: Path | None = None
+    listing: bool = False
     writing: Writing | None = None
 
     @property
@@ -116,6 +118,7 @@ def _settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Se
         accounts=accounts,
         shared=not accounts and (bool(given.get("shared")) or on_a_space or not _only_here(host)),
         lab=_folder("--lab", value("lab")),
+        listing=given["command"] == "models",
     )
     return replace(settings, writing=_writing(given, entry)) if given["command"] == "write" else settings
 
@@ -235,7 +238,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
 
-    writing = parser.add_subparsers(dest="command", metavar="write").add_parser(
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    listing = "Lists the models: licence, size, and what of them is on the disk."
+    commands.add_parser("models", parents=[shared], help="list the models that there are", description=listing)
+    writing = commands.add_parser(
         "write", parents=[shared], help="write one section in the terminal", description="Writes one section."
     )
     writing.add_argument(

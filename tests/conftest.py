@@ -49,7 +49,7 @@ def visitors(tmp_path: Path) -> Iterator[Visitors]:
     def make_worker(on_event: Callable[[WorkerEvent], None]) -> Worker:
         return Worker("scripted", cache_dir=tmp_path, threads=None, on_event=on_event, child=scripted_child)
 
-    press = Press(SMOLLM2, make_worker)
+    press = Press(SMOLLM2, make_worker, cache_dir=tmp_path)
     with closing(press), closing(Visitors(tmp_path / "data" / "galley.db", press)) as everybody:
         yield everybody
 

@@ -17,7 +17,7 @@ from app.environment import ROOT
 # Who may know whom. A file of app/ that is not named here may import nothing of app/ and model/.
 # "*" stands for any file of that folder. Imports inside functions count as well; LAZY lists those that must be there.
 ARROWS: dict[str, set[str]] = {
-    "run": {"app.environment", "app.settings", "app.launch", "app.terminal"},
+    "run": {"app.environment", "app.settings", "app.launch", "app.listing", "app.terminal"},
     # the edge
     "app.environment": set(),
     "app.settings": {"model.catalog"},
@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
         "app.desk", "app.progress", "app.session", "app.settings", "app.stopping", "app.store", "app.visitors",
         "app.worker", "app.draft",
     },
+    "app.listing": {"app.models", "app.settings"},
     "app.desk": {"app.press", "app.settings", "app.visitors", "app.worker"},
     "app.stopping": set(),
     "app.progress": set(),
@@ -63,9 +64,10 @@ ARROWS: dict[str, set[str]] = {
     },
     "app.verbs.fields": set(),
     "app.session": {
-        "app.dialing", "app.draft", "app.events", "app.passages", "app.press", "app.prompt", "app.records",
-        "app.revising", "app.store", "app.task", "app.writing", "model.contract",
+        "app.dialing", "app.draft", "app.events", "app.models", "app.passages", "app.press", "app.prompt",
+        "app.records", "app.revising", "app.store", "app.task", "app.writing", "model.contract",
     },
+    "app.models": {"model.catalog", "model.shelf"},
     "app.press": {"app.corrections", "app.events", "app.task", "app.worker", "model.catalog", "model.contract"},
     "app.writing": {
         "app.corrections", "app.dialing", "app.draft", "app.events", "app.prompt", "app.records", "app.running",
@@ -163,7 +165,7 @@ LAZY = {("app.worker", "model.engine"), ("app.lab_process", "app.lab_bench"), ("
 """Inside a function only: the desk runs without torch, and libraries are told to keep quiet before gradio is there."""
 
 SERVING_NEVER_KNOWS = ("app", "run", "tests", "model.training", "model.evaluation")
-NO_TORCH_HERE = ("model.asking", "model.contract", "model.catalog", "app.environment", "app.settings")
+NO_TORCH_HERE = ("model.asking", "model.contract", "model.catalog", "model.shelf", "app.environment", "app.settings")
 
 
 @dataclass(frozen=True, slots=True)

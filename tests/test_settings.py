@@ -71,6 +71,13 @@ def test_write_takes_shared_options_before_and_behind_its_name(tmp_path: Path) -
     assert before.data_dir == tmp_path
 
 
+def test_models_are_listed_for_the_options_before_and_behind_the_command(tmp_path: Path) -> None:
+    before = parsed("--model", "mdlm-owt", "--cache-dir", str(tmp_path), "models")
+    assert before == parsed("models", "--model", "mdlm-owt", "--cache-dir", str(tmp_path))
+    assert (before.listing, before.model, before.cache) == (True, "mdlm-owt", tmp_path)
+    assert not parsed("--model", "mdlm-owt").listing
+
+
 def test_write_reads_all_its_options() -> None:
     line = ["write", " Rain ", "--words", "90", "--dial", "exact", "--seed", "7", "--title", "Weather", "--json"]
     writing = parsed(*line).writing
@@ -120,5 +127,15 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         parsed("--help")
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for option in ("--host", "--port", "--data-dir", "--model", "--no-browser", "--threads", "--cache-dir", "write"):
+    for option in (
+        "--host",
+        "--port",
+        "--data-dir",
+        "--model",
+        "--no-browser",
+        "--threads",
+        "--cache-dir",
+        "write",
+        "models",
+    ):
         assert option in text

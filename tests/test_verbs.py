@@ -113,6 +113,22 @@ def test_the_state_holds_what_a_new_page_needs(session: Session) -> None:
     assert state["model"]["default_stop"] in [stop["name"] for stop in state["model"]["stops"]]
 
 
+def test_every_model_is_listed_with_what_it_takes_and_how_to_start_with_it(session: Session) -> None:
+    listed = ask(session, "models")["models"]
+    assert [model["id"] for model in listed] == [entry.id for entry in CATALOG]
+    assert [model["id"] for model in listed if model["in_use"]] == [SMOLLM2.id]
+    assert listed[0] == {
+        "id": "smollm2-135m",
+        "title": SMOLLM2.title,
+        "licence": "Apache-2.0",
+        "in_use": True,
+        "fetches": 98_362_432,
+        "memory": 2_200_000_000,
+        "lying": {"state": "nothing", "bytes": 0},
+        "command": "python run.py --model smollm2-135m",
+    }
+
+
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.id)
 def test_the_page_is_told_what_each_model_can_do(entry: Entry) -> None:
     told = json.loads(json.dumps(model_json(entry)))

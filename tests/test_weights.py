@@ -24,6 +24,7 @@ from model.backbones.load import FULL, load_llama, open_any
 from model.catalog import PUBLISHED, Entry
 from model.contract import Preparing
 from model.gguf_file import UnreadableGGUF, convert, half_split
+from model.shelf import lying
 from model.tokenizer import ChatTokenizer
 from model.weights import ModelFiles, WeightsUnavailable, is_whole, locate, obtain
 from tests.tiny_gguf import HEADS, KV_HEADS, WIDTH, tiny_entry, write_tiny_gguf
@@ -79,6 +80,26 @@ def test_a_model_is_fetched_checked_converted_and_the_next_time_just_there(
     again = Told()
     assert obtain(entry, tmp_path / "cache", again) == folder
     assert again.events == []
+
+
+def test_what_of_a_model_is_on_the_disk_is_seen_without_opening_it(entry: Entry, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert (lying(entry, cache).state, lying(entry, cache).bytes) == ("nothing", 0)
+    folder = obtain(entry, cache, Told())
+    fetched = (cache / "models" / "tiny.gguf").stat().st_size
+    there = fetched + sum(path.stat().st_size for path in folder.iterdir())
+    assert (lying(entry, cache).state, lying(entry, cache).bytes) == ("whole", there)
+    own = replace(entry, id=str(folder))
+    assert (lying(own, cache).state, lying(own, cache).bytes) == ("whole", there - fetched)
+    lost = (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").unlink()
+    assert (lying(entry, cache).state, lying(entry, cache).bytes) == ("partly", there - lost)
+
+
+def test_a_copy_in_an_older_format_is_not_whole(entry: Entry, tmp_path: Path) -> None:
+    sums = obtain(entry, tmp_path, Told()) / "sums.json"
+    sums.write_text(json.dumps({**json.loads(sums.read_text(encoding="utf-8")), "format": 0}), encoding="utf-8")
+    assert lying(entry, tmp_path).state == "partly"
 
 
 def test_the_converted_model_is_the_one_in_the_file(entry: Entry, shelf: Path, tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ def _keys(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
+def _models(page: Page) -> None:
+    run(page, "Models")
+    expect(page.get_by_role("dialog", name="Models").get_by_role("listitem").first).to_be_visible()
+
+
 def _export(page: Page) -> None:
     if page.locator("#export").is_visible():
         page.locator("#export").click()
@@ -171,6 +176,7 @@ VIEWS = (
     View("settings", "The dial's fine settings.", _settings),
     View("commands", "Every action by keyboard: the palette.", _commands),
     View("keys", "The keys.", _keys),
+    View("models", "The models: licences, sizes, what is on the disk.", _models),
     View("export", "Export.", _export),
     View("deleting", "A question before something goes.", _deleting),
     View("lab", "The lab: two systems of the paper write to one prompt.", _lab),

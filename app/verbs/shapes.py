@@ -126,6 +126,23 @@ def model_json(entry: Entry) -> Json:
     }
 
 
+def models_json(session: Session) -> list[Json]:
+    """What each model takes and what of it is on the disk; all numbers are bytes."""
+    return [
+        {
+            "id": model.entry.id,
+            "title": model.entry.title,
+            "licence": model.entry.licence,
+            "in_use": model.in_use,
+            "fetches": model.entry.fetches,
+            "memory": model.memory,
+            "lying": asdict(model.lying),
+            "command": model.command,
+        }
+        for model in session.models()
+    ]
+
+
 def state_json(session: Session) -> Json:
     """Everything a page that has just been opened needs first."""
     return {

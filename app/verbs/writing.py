@@ -8,7 +8,7 @@ from app.passages import KINDS, Kind
 from app.session import Refused, Session
 from app.verbs.dial import asked_dial, read_dial
 from app.verbs.fields import BadRequest, Fields, Json
-from app.verbs.shapes import reading_json, state_json
+from app.verbs.shapes import models_json, reading_json, state_json
 
 MAX_PINS = 500
 
@@ -92,6 +92,10 @@ def _context(session: Session, given: Fields) -> Json:
     return reading_json(reading, room)
 
 
+def _models(session: Session, given: Fields) -> Json:
+    return {"models": models_json(session)}
+
+
 def _retry(session: Session, given: Fields) -> Json:
     session.restart()
     return {"engine": session.engine()}
@@ -106,5 +110,6 @@ WRITING: Mapping[str, Callable[[Session, Fields], Json]] = {
     "predict": _predict,
     "predict_all": _predict_all,
     "context": _context,
+    "models": _models,
     "retry": _retry,
 }

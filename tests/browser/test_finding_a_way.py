@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from model.catalog import CATALOG
 from tests.browser.conftest import Desk, text_of
+from tests.views import run
 
 
 @pytest.fixture
@@ -129,3 +133,38 @@ def test_a_document_is_planned_in_the_outline_view(desk: Desk, three: Page) -> N
     three.get_by_role("button", name="Open “Dusk”").click()
     expect(three.get_by_label("Title of the section")).to_have_value("Dusk")
     assert text_of(three) == "Kept."
+
+
+def test_the_models_are_listed_with_how_to_start_with_another(written: Page) -> None:
+    written.locator("#dock").get_by_role("button", name="Models").click()
+    dialog = written.get_by_role("dialog", name="Models")
+    models = dialog.get_by_role("listitem")
+    expect(dialog).to_contain_text("end Galley and start it again")
+    expect(models).to_have_count(len(CATALOG))
+    expect(models.filter(has_text="in use")).to_have_count(1)
+    expect(models.first).to_contain_text(
+        "Licence: Apache-2.0 · download of 98 MB · up to 2.2 GB of memory · not on the disk."
+    )
+    expect(models.filter(has_text="Qwen2.5 1.5B")).to_contain_text("python run.py --model qwen2.5-1.5b")
+    expect(models.first).not_to_contain_text("python run.py")
+    written.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(written.locator("#dock").get_by_role("button", name="Models")).to_be_focused()
+
+
+def test_the_list_of_models_follows_the_one_in_use_on_its_way(
+    tmp_path: Path, stopped_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    stopped_desk.script.change(hold_opening=True)
+    page: Page = request.getfixturevalue("page")
+    run(page, "Models")
+    mine = page.get_by_role("dialog", name="Models").get_by_role("listitem").first
+    expect(mine).to_contain_text("The model is being fetched.")
+    expect(mine.get_by_role("progressbar")).to_have_js_property("value", 0.5)
+    expect(mine).to_contain_text("not on the disk")
+    fetched = tmp_path / "cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    fetched.parent.mkdir(exist_ok=True)
+    fetched.write_bytes(bytes(5_000_000))
+    stopped_desk.script.change(hold_opening=False)
+    expect(mine).to_contain_text("partly on the disk, 5 MB")
+    expect(mine.get_by_role("progressbar")).to_be_hidden()
