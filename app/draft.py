@@ -18,7 +18,6 @@ Author = Literal["writer", "model", "edited"]
 
 Status = Literal["planned", "draft", "done"]
 
-AUTHORS: tuple[Author, ...] = get_args(Author)
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 SURE_CHARS = 8

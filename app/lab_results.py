@@ -29,10 +29,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One number and its standard error; value None: not measured, or not possible."""
+    """One number and its standard error; value None: not measured, or not possible. bound: the truth is no more."""
 
     value: float | None
     error: float | None
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,10 @@ def _result(given: Any, plots: set[str]) -> Result:
         Row(
             _text(one["system"]),
             None if (count := _number(one.get("parameters"))) is None else int(count),
-            tuple(_cell(one["columns"].get(column.name)) for column in columns),
+            tuple(
+                _cell(one["columns"].get(column.name), bound=one.get("exact") is False and _is_likelihood(column))
+                for column in columns
+            ),
         )
         for one in _list(given["rows"])
     )
@@ -110,8 +114,13 @@ def _result(given: Any, plots: set[str]) -> Result:
     )
 
 
-def _cell(given: Any) -> Cell:
-    return Cell(None, None) if given is None else Cell(_number(given["value"]), _number(given.get("error")))
+def _is_likelihood(column: Column) -> bool:
+    """Of the system itself, which some of them can only bound; another model's perplexity has a name before it."""
+    return column.name.lower().startswith("perplexity")
+
+
+def _cell(given: Any, *, bound: bool) -> Cell:
+    return Cell(None, None) if given is None else Cell(_number(given["value"]), _number(given.get("error")), bound)
 
 
 def _list(given: Any) -> list[Any]:

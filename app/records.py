@@ -46,7 +46,6 @@ Exchange = tuple[int, int, int, int]
 """One change of a passage: its characters from the first number to the second become those of a candidate from the
 third to the fourth."""
 
-TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 SNAPSHOT_KINDS: tuple[SnapshotKind, ...] = get_args(SnapshotKind)
 

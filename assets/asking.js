@@ -19,15 +19,24 @@ export async function attempt(verb, given) {
   }
 }
 
+const inquiries = new Set();
+
 /** Runs a verb whose refusal is of no interest to the writer. Resolves to null where it was refused. */
 export async function inquire(verb, given) {
+  const answer = ask(verb, given);
+  inquiries.add(answer);
   try {
-    return await ask(verb, given);
+    return await answer;
   } catch (error) {
     if (error instanceof Away || error instanceof Refusal) return null;
     throw error;
+  } finally {
+    inquiries.delete(answer);
   }
 }
+
+/** Resolves once all that is being inquired about now is answered: what it asks about may go then. */
+export const answered = () => Promise.allSettled(inquiries);
 
 /** What is not a refusal stays an error. */
 export function sayRefusal(error, verb) {

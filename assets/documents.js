@@ -2,7 +2,7 @@
 
 import { typeAhead } from "./ahead.js";
 import { Away, Refusal, ask } from "./api.js";
-import { attempt, inquire, sayRefusal } from "./asking.js";
+import { answered, attempt, inquire, sayRefusal } from "./asking.js";
 import { command, commandSource } from "./commands.js";
 import { chooseText, confirm, note } from "./dialogs.js";
 import { $, memory, say, show } from "./dom.js";
@@ -117,8 +117,14 @@ async function removeDocument() {
   );
   if (!sure) return;
   await sheet.keeper?.flush();
+  const section = desk.section?.id;
+  closeSection(); // first: nothing beside it may ask for a document that is gone
+  await answered();
   const answer = await inTurn(() => attempt("delete_document", { document_id: id, revision: desk.outline.revision }));
-  if (!answer) return;
+  if (!answer) {
+    await go(id, section, true);
+    return;
+  }
   desk.documents = answer.documents;
   leaveDocument();
   if (desk.documents.length) await go(desk.documents[0].id, null, true);

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 
 const FIRST = { name: "System", unit: "", better: "" };
 
-/** result: {columns: [{name, unit, better}], rows: [{system, parameters, cells: [{value, error}]}]} */
+/** result: {columns: [{name, unit, better}], rows: [{system, parameters, cells: [{value, error, bound}]}]} */
 export function drawTable(place, { columns, rows }) {
   const best = columns.map((column, at) => bestOf(column, rows.map((row) => row.cells[at].value)));
   const lines = rows.map((row, number) => ({ row, number, line: line(row, best) }));
@@ -42,10 +42,10 @@ function line({ system, parameters, cells }, best) {
   return el("tr", {}, name, ...cells.map((cell, at) => number(cell, cell.value !== null && cell.value === best[at])));
 }
 
-function number({ value, error }, isBest) {
+function number({ value, error, bound }, isBest) {
   if (value === null) return el("td", { class: "none" }, "–");
   const digits = places(value, error);
-  return el("td", { class: isBest ? "best" : "" }, written(value, digits), error === null ? null : el("small", {}, `± ${written(error, digits)}`));
+  return el("td", { class: isBest ? "best" : "" }, bound ? "≤ " : "", written(value, digits), error === null ? null : el("small", {}, `± ${written(error, digits)}`));
 }
 
 const written = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -1,7 +1,7 @@
 // The sections of the open document: added, moved, deleted, gone through.
 
 import { typeAhead } from "./ahead.js";
-import { attempt } from "./asking.js";
+import { answered, attempt } from "./asking.js";
 import { command, commandSource } from "./commands.js";
 import { confirm, speak } from "./dialogs.js";
 import { $, show } from "./dom.js";
@@ -97,6 +97,7 @@ async function removeSection(id) {
   const revision = here ? keeper.revision : lineOf(id).revision;
   const index = desk.outline.sections.findIndex((each) => each.id === id);
   if (here) closeSection(); // first: nothing beside it may ask for a section that is gone
+  await answered();
   const answer = await attempt("delete_section", { section_id: id, revision });
   if (!answer) {
     if (here) await go(desk.outline.id, id, true);

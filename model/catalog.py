@@ -1,7 +1,7 @@
 """Which models exist: where their weights come from, under which licence, and what each stop of the dial gives.
 
 Standard library only: the desk reads it without loading a network. Figures of a stop are measured by
-`python -m model.evaluation.benchmark` or follow from its rule, never guessed.
+`python -m model.evaluation.generation` or follow from its rule, never guessed.
 """
 
 from __future__ import annotations
@@ -159,10 +159,10 @@ CHAT_ARCHITECTURES = (LLAMA, QWEN2, QWEN3)
 """Of causal models that read a brief, as config.json names them."""
 
 ADAPTER, HEAD = "block-adapter.safetensors", "sampler-head.safetensors"
+"""What a folder holds beside such a model, where it has been trained to write blocks."""
+
 COMMON = "common_tokens"
 """In an adapter's file: the tokens that it proposes where proposals are checked."""
-
-"""What a folder holds beside such a model, where it has been trained to write blocks."""
 
 ONE_BY_ONE = replace(EXACT, repeat_penalty=GENTLER)
 WITH_BYTES = "With weights rounded to eight bits, where the processor multiplies them: faster, and near the model."

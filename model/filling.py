@@ -27,7 +27,7 @@ from model.sampler import BlockSampler, Draws
 from model.tokenizer import TextTokenizer
 
 BLOCK = 16
-"""Slots that are denoised at once, visible ones included: the widest block that adapters are trained on."""
+"""Slots that are denoised at once, visible ones included: the widest block that the default's adapter has seen."""
 
 WIDEST = BLOCK_SIZES[-1]
 

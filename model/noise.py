@@ -100,11 +100,6 @@ def sigma(chance: Tensor, eps: float = EPS) -> Tensor:
     return (-torch.log1p(-chance)).clamp(max=-math.log(eps))
 
 
-def add_noise(clean: Tensor, chance: Tensor, uniforms: Tensor, mask: int) -> Tensor:
-    """x_t: tokens [B, L] are masked where uniforms [B, L] ≤ chance (broadcast to [B, L])."""
-    return torch.where(uniforms <= chance, mask, clean)
-
-
 def mask_within(chance: Tensor, interval: ClippedInterval, count_uniforms: Tensor, order: Tensor) -> Tensor:
     """Which tokens [B, L] are masked, so that every block's share of masks lies within the interval.
 

@@ -153,7 +153,7 @@ def write_document(session: Session) -> None:
 @contextmanager
 def prepared_desk(folder: Path, *, real: bool) -> Iterator[Desk]:
     """A desk with the document, its model ready."""
-    lab = scripted_lab(folder / "lab")
+    lab = scripted_lab(folder / "lab", result=False)  # so the page shows the real one
     engine = Engine(child_main, cache_dir=parse([]).cache, lab=lab) if real else Engine(passage_child, lab=lab)
     desk = Desk(folder, engine)
     if not real:

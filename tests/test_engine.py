@@ -310,6 +310,8 @@ def test_greedy_verified_text_is_the_base_models_own(exact_numbers: tuple[Llama,
     expected = greedy(*exact_numbers, Dial(1, 1, "verified"))
     assert greedy(*exact_numbers, Dial(8, 1, "verified")) == expected
     assert greedy(*exact_numbers, Dial(16, 2, "verified")) == expected
+    shipped = SMOLLM2.stop("exact").dial
+    assert greedy(*exact_numbers, shipped) == greedy(*exact_numbers, replace(shipped, block_size=1))
     assert len(TextStream(exact_numbers[1]).add(expected).split()) > 15
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 
 import pytest
@@ -85,6 +86,21 @@ def to_markdown_again(text: str) -> str:
 
     back = from_markdown(text)
     return to_markdown(document(back.title, *((part.title, part.text) for part in back.parts)))
+
+
+MARKUP = st.text(alphabet="#*_`>-+=|[]()!<&\\\n\r\t \x00\u2028\u202eab1.:", max_size=200).map(str.encode)
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=200) | MARKUP, st.sampled_from(["x.md", "x.txt"]))
+def test_any_bytes_come_in_or_are_refused_in_a_sentence(content: bytes, name: str) -> None:
+    said, parts = "It came in.", ()
+    try:
+        parts = import_file(name, content).parts
+    except ConversionError as error:
+        said = str(error)
+    assert re.fullmatch(r"[A-Z].*\.", said)
+    assert len(parts) <= MAX_SECTIONS
 
 
 # --------------------------------------------------------------------------------------------------------- sections

@@ -132,6 +132,8 @@ def test_a_result_is_read_with_its_errors_and_gaps(folder: Path) -> None:
     assert result is not None
     assert [column.better for column in result.columns] == ["lower", "lower", "higher", ""]
     assert (result.rows[0].system, result.rows[0].cells[0]) == ("Autoregressive", Cell(24.31, 0.21))
+    assert result.rows[1].cells[0] == Cell(27.95, 0.24, bound=True)
+    assert not any(cell.bound for row in result.rows for cell in row.cells[1:])
     assert result.rows[-1].cells[1] == Cell(None, None)
     assert result.plots == ("nelbo-variance.svg",)
 

@@ -59,7 +59,10 @@ def test_the_overview_holds_result_and_systems(client: TestClient) -> None:
     assert found["result"]["rows"][0] == {
         "system": "Autoregressive",
         "parameters": 6_100_000,
-        "cells": [{"value": v, "error": e} for v, e in ((24.31, 0.21), (88.2, 1.9), (412.0, 3.1), (4.87, 0.02))],
+        "cells": [
+            {"value": v, "error": e, "bound": False}
+            for v, e in ((24.31, 0.21), (88.2, 1.9), (412.0, 3.1), (4.87, 0.02))
+        ],
     }
     assert found["networks"][0] == {"id": "ar", "title": "Autoregressive", "longest": None}
 

@@ -14,7 +14,6 @@ from model.noise import (
     EPS,
     SCHEDULES,
     ClippedInterval,
-    add_noise,
     mask_within,
     schedule,
     sigma,
@@ -86,11 +85,6 @@ def test_the_total_noise_is_the_logarithm_of_what_stays_visible() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- the masks
-
-
-def test_a_token_is_masked_where_its_uniform_is_at_most_the_chance() -> None:
-    clean, uniforms = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0.1, 0.5, 0.6, 0.9]])
-    assert add_noise(clean, torch.tensor([[0.5]]), uniforms, MASK).tolist() == [[MASK, MASK, 3, 4]]
 
 
 def rejection_law(chance: float, size: int, low: float, high: float) -> list[float]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +25,7 @@ from sqlite_utils import Database
 
 from app.draft import Block, Section, join, storable
 from app.migrations import STEPS, migrations
-from app.records import TEXT_KINDS
+from app.records import TextKind
 from app.store import (
     MAX_NOTES,
     MAX_TARGET_WORDS,
@@ -65,7 +66,7 @@ def replay(rows: Iterable[HistoryRow]) -> str:
     """The slow twin of the blocks table: a section's text as its history alone tells it."""
     text = ""
     for row in rows:
-        if row.kind in TEXT_KINDS:
+        if row.kind in get_args(TextKind):
             assert text[row.place : row.place + len(row.before)] == row.before
             text = text[: row.place] + row.after + text[row.place + len(row.before) :]
     return text

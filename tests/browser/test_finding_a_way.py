@@ -103,6 +103,24 @@ def test_a_section_moves_as_often_as_its_key_is_pressed_however_slow_the_desk_an
     assert [section.title for section in document.sections] == ["Noon", "Night", "Morning"]
 
 
+def test_a_section_goes_when_all_that_is_asked_about_it_is_answered(three: Page) -> None:
+    asked: list[Route] = []
+    order: list[str] = []
+    three.route("**/desk/verb/predict", asked.append)
+    for when, event in (("asked", "request"), ("answered", "response")):
+        three.on(event, lambda what, when=when: order.append(f"{what.url.rpartition('/')[2]} {when}"))  # type: ignore[call-overload]
+    with three.expect_request("**/desk/verb/predict"):
+        three.keyboard.press("Alt+PageDown")
+    three.locator("#outline .row").nth(1).focus()
+    three.keyboard.press("Delete")
+    three.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(three.locator("#text")).to_be_hidden()
+    with three.expect_response("**/desk/verb/delete_section"):
+        asked.pop().continue_()
+    expect(three.locator("#outline .name")).to_have_text(["Night", "Noon"])
+    assert order.index("predict answered") < order.index("delete_section asked")
+
+
 def test_a_document_is_planned_in_the_outline_view(desk: Desk, three: Page) -> None:
     three.locator("#text").click()
     three.keyboard.type("Kept.")

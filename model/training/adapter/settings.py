@@ -113,7 +113,7 @@ def changed(old: Mapping[str, Any], new: Settings) -> list[str]:
 
 
 GUIDE = """\
-Trains the block adapter and the sampler head of a Llama-family model, or goes on where a stopped run was.
+Trains the block adapter and the sampler head of a model of the Llama or Qwen family, or goes on where a run stopped.
 
   python -m model.training.adapter --data written.jsonl --out ~/runs/adapter --from assets/block-adapter.safetensors
 
