@@ -173,7 +173,7 @@ function jobLine(job) {
   if (job.waiting) return desk.engine.sentence;
   if (job.reading) return `The model is reading: ${number(job.reading.done)} of ${number(job.reading.total)} tokens.`;
   if (!isWriting(job)) return `${REVISING[job.kind] ?? "Writing the passage anew."}${share(job)}`;
-  return job.left_out?.length ? job.left_out.join(" ") : "Writing; every block that locks in is saved.";
+  return "Writing; every block that locks in is saved."; // what is left out stands above it
 }
 
 function share({ tried }) {
