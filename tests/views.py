@@ -156,7 +156,7 @@ def _lab(page: Page) -> None:
 def _lab_table(page: Page) -> None:
     page.goto(urljoin(page.url, "/lab"))
     expect(page.locator(".lab-table")).to_be_visible()
-    page.get_by_role("columnheader", name="Perplexity").get_by_role("button").click()
+    page.get_by_role("columnheader", name="Perplexity").first.get_by_role("button").click()
     page.locator("#table-heading").evaluate("heading => heading.scrollIntoView()")
 
 

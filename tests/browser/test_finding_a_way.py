@@ -106,15 +106,16 @@ def test_a_section_moves_as_often_as_its_key_is_pressed_however_slow_the_desk_an
 def test_a_section_goes_when_all_that_is_asked_about_it_is_answered(three: Page) -> None:
     asked: list[Route] = []
     order: list[str] = []
-    three.route("**/desk/verb/predict", asked.append)
-    for when, event in (("asked", "request"), ("answered", "response")):
-        three.on(event, lambda what, when=when: order.append(f"{what.url.rpartition('/')[2]} {when}"))  # type: ignore[call-overload]
+    three.route("**/desk/verb/predict", lambda route: asked.append(route))
+    three.on("request", lambda request: order.append(f"{request.url.rpartition('/')[2]} asked"))
+    three.on("response", lambda answer: order.append(f"{answer.url.rpartition('/')[2]} answered"))
     with three.expect_request("**/desk/verb/predict"):
         three.keyboard.press("Alt+PageDown")
     three.locator("#outline .row").nth(1).focus()
     three.keyboard.press("Delete")
     three.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
-    expect(three.locator("#text")).to_be_hidden()
+    expect(three.get_by_role("dialog")).to_be_hidden()
+    three.evaluate("() => new Promise((done) => setTimeout(done))")  # what the press began has been asked for now
     with three.expect_response("**/desk/verb/delete_section"):
         asked.pop().continue_()
     expect(three.locator("#outline .name")).to_have_text(["Night", "Noon"])
