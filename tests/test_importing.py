@@ -7,7 +7,7 @@ import re
 import zipfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from app.converting import ConversionError, run_pandoc
@@ -48,6 +48,8 @@ def test_a_document_comes_back_from_markdown_section_by_section(made: Document) 
 @FEW
 @given(documents(TEXTS, TITLES))
 def test_a_document_comes_back_from_word_section_by_section(made: Document) -> None:
+    # a title of soft hyphens alone is none there
+    assume(all(not section.title or section.title.replace("\u00ad", "").strip() for section in made.sections))
     back = import_file("x.docx", export(made, "docx").content)
     if title := writable(one_line(made.title)).replace("\u00ad", ""):
         assert back.title.replace("\u00ad", "").split() == title.split()
