@@ -11,12 +11,12 @@ import hashlib
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from app.press import Press
 from app.session import Session
-from app.store import Store, StoreError
+from app.store import Store, StoreError, utc_now
 
 OWN = ""
 """The visitor of a desk that belongs to one person."""
@@ -25,10 +25,6 @@ MOST_OPEN = 64
 """Databases kept open for visitors who are not there at the moment."""
 
 BACKUPS = "backups"
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Visitors:

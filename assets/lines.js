@@ -1,5 +1,5 @@
-// Titles, briefs, styles, lengths and statuses that are changed from the outline: those of the open section go its own way to the
-// store, every other one gets a keeper for as long as it has something unsaved.
+// Titles, briefs, styles, lengths and statuses that are changed from the outline: those of the open section go its own
+// way to the store, every other one gets a keeper for as long as it has something unsaved.
 
 import { note } from "./dialogs.js";
 import { Keeper } from "./keeper.js";

@@ -23,7 +23,7 @@ from app.records import (
     Version,
 )
 from app.store.fields import MAX_NOTES, MAX_TARGET_WORDS
-from app.store.store import Store
+from app.store.store import Store, utc_now
 
 __all__ = [
     "MAX_NOTES",
@@ -46,4 +46,5 @@ __all__ = [
     "Take",
     "TakeText",
     "Version",
+    "utc_now",
 ]

@@ -20,7 +20,7 @@ from app.store.text import TextVerbs
 from app.store.versions import VersionVerbs
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -39,7 +39,7 @@ class Store(
 ):
     """All verbs raise StoreUnavailable when the file cannot be read or written, and are safe from several threads."""
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = utc_now) -> None:
         """Opens the database, makes it where there is none, brings an older one up to date.
 
         Raises StoreUnavailable: damaged, not ours, newer, read-only, full or in the way; the file is left as it is.
