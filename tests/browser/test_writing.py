@@ -89,6 +89,7 @@ def test_escape_puts_away_what_is_open_before_it_stops_the_writing(desk: Desk, w
 def test_escape_stops_no_section_that_is_not_before_the_writers_eyes(desk: Desk, written: Page) -> None:
     document = desk.session.document(1)
     desk.session.add_section(1, document.revision, after=document.sections[0].id, title="Morning", brief="Light.")
+    expect(written.locator("#outline .name")).to_have_text(["Night", "Morning"])
     write_until_held(desk, written)
     written.keyboard.press("Alt+PageDown")
     expect(written.get_by_label("Title of the section")).to_have_value("Morning")
