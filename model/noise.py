@@ -67,6 +67,16 @@ def schedule(name: str) -> Schedule:
     return SCHEDULES[name]
 
 
+def mass(name: str) -> float:
+    """∫ weight(t) · chance(t) dt from EPS to 1: how much of all noise, 1, a schedule of that name covers.
+
+    What it leaves out are the lowest mask chances: square-root begins at √EPS = 3%. Raises ValueError.
+    """
+    law = schedule(name)
+    levels = torch.linspace(EPS, 1, 100_001, dtype=torch.float64)
+    return float(torch.trapezoid(law.weight(levels) * law.chance(levels), levels))
+
+
 @dataclass(frozen=True, slots=True)
 class ClippedInterval:
     """Noise levels are drawn from U[low, high]: fewer extreme levels, less variance (paper, section 5.2)."""

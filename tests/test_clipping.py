@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.noise import ClippedInterval
+from model.noise import SCHEDULES, ClippedInterval
 from model.training.clipping import FULL, Measure, Search, grid, is_bound, search
 from model.training.share import Share
 from model.training.systems.block_diffusion import BlockDiffusion
@@ -27,6 +27,7 @@ def test_the_grid_is_the_published_one(path: Path) -> None:
 def test_only_the_whole_range_and_blocks_of_one_token_give_a_bound() -> None:
     assert [interval for interval in grid(4) if is_bound(interval, 4)] == [FULL]
     assert all(is_bound(interval, 1) for interval in grid(1))
+    assert [name for name in SCHEDULES if not is_bound(FULL, 4, name)] == ["square-root"]
 
 
 def found(block: int, share: Share | None = None) -> Search:

@@ -70,6 +70,7 @@ bd3-1 = {}
 mdlm = {}
 ssd-5 = { length = 15 }
 sedd = {}
+"sedd@2" = {}
 [writers]
 ar = {}
 bd3-4 = {}
@@ -156,7 +157,7 @@ def interrupted(*_: object, **__: object) -> None:
 def test_every_system_has_the_same_steps_and_blocks_of_its_name(tiny: tuple[Plan, Path]) -> None:
     tiny_plan, out = tiny
     runs = trainings(tiny_plan, out)
-    assert [name for name in runs if "/" not in name] == ["ar", "bd3-4", "bd3-1", "mdlm", "ssd-5", "sedd"]
+    assert [name for name in runs if "/" not in name] == ["ar", "bd3-4", "bd3-1", "mdlm", "ssd-5", "sedd", "sedd@2"]
     for name, settings in runs.items():
         if "/" in name:
             continue
@@ -166,7 +167,9 @@ def test_every_system_has_the_same_steps_and_blocks_of_its_name(tiny: tuple[Plan
         assert bool(begun) == (settings.system in ("mdlm", "bd3lm"))
         assert bool(settings.search_every) == (settings.system == "bd3lm")
     sizes = {name: settings.network(281).block_size for name, settings in runs.items() if "/" not in name}
-    assert sizes == {"ar": 1, "bd3-4": 4, "bd3-1": 1, "mdlm": 16, "ssd-5": 5, "sedd": 16}
+    assert sizes == {"ar": 1, "bd3-4": 4, "bd3-1": 1, "mdlm": 16, "ssd-5": 5, "sedd": 16, "sedd@2": 16}
+    assert replace(runs["sedd@2"], seed=1, out="") == replace(runs["sedd"], out="")
+    assert runs["sedd@2"].seed == 2
 
 
 def test_the_studies_differ_in_their_noise_alone(tiny: tuple[Plan, Path]) -> None:
@@ -204,7 +207,8 @@ def _look_through(file: Path, out: Path) -> None:
         ("pretrain = 4", "pretrain = 0", "pretrain is below 1"),
         ("pretrain = 4\n", "", "lacks a setting"),
         ("[writers]", "[things]\n[writers]", "part 'things' that does not exist"),
-        ("sedd = {}\n[w", "sed = {}\n[w", "There is no system 'sed'"),
+        ('sedd = {}\n"', 'sed = {}\n"', "There is no system 'sed'"),
+        ("sedd@2", "sedd@two", "There is no system 'sedd@two'"),
         ("bd3-4 = {}\nbd3-1", "bd3-0 = {}\nbd3-1", "There is no system 'bd3-0'"),
         ("ssd-5 = { length = 15 }", "ssd-5 = {}", "do not split into blocks of 5"),
         ("ssd-5 = { steps = 2 }", "ssd-5 = { budget = 2 }", r"\[writers.ssd-5\] is not possible"),
@@ -478,6 +482,24 @@ def test_the_noise_is_measured_for_every_study(compared: tuple[dict[str, Any], P
     assert four["times_less"]["value"] == pytest.approx(four["full"]["value"] / four["clipped"]["value"])
 
 
+def test_seeds_are_the_parts_of_a_mean_and_stand_in_no_order(compared: tuple[dict[str, Any], Path]) -> None:
+    result, out = compared
+    (pair,) = result["seeds"]["of"]
+    costs = [
+        json.loads((out / "measures" / "likelihood" / name / "validation.json").read_text())
+        for name in ("sedd", "sedd@2")
+    ]
+    values = [sum(cost["values"]["nats"]) / sum(cost["values"]["tokens"]) for cost in costs]
+    assert (pair["system"], pair["values"]) == ("sedd", pytest.approx(values))
+    assert pair["mean"]["value"] == pytest.approx(statistics.fmean(values))
+    assert pair["mean"]["error"] == pytest.approx(abs(values[0] - values[1]) / 2)
+    assert [one["worse"] for one in result["order"]] == ["bd3-1", "bd3-4", "mdlm", "sedd"]
+    assert result["seeds"]["order"] == []  # nothing else was trained twice
+    other = {"better": "mdlm", "worse": "sedd", "more": {"value": 0.25, "error": 0.1}}
+    told = markdown({**result, "seeds": {"of": [pair], "order": [other]}})
+    assert "mdlm < sedd by 0.25 ± 0.10 nats per token." in told.splitlines()
+
+
 def test_a_caches_memory_stays_with_a_window_and_grows_with_the_text_without(
     compared: tuple[dict[str, Any], Path],
 ) -> None:
@@ -561,6 +583,15 @@ def test_every_configuration_is_possible(name: str) -> None:
     assert read.measures.lengths[0] <= read.shared["length"] < read.measures.lengths[1]
     assert {"ar", "sedd", "mdlm", "bd3-16", "bd3-8", "bd3-4"} <= set(read.systems)
     assert any(system.startswith("ssd-") for system in read.systems)
+
+
+def test_mdlm_and_sedd_differ_in_their_loss_alone_where_seeds_are_compared(tmp_path: Path) -> None:
+    small, seeds = (trainings(Plan.read(ROOT / "lab" / f"{name}.toml"), tmp_path) for name in ("small", "seeds"))
+    assert list(seeds) == ["mdlm", "mdlm@2", "mdlm@3", "sedd", "sedd@2", "sedd@3"]
+    assert seeds["sedd"] == replace(small["sedd"], search_rows=seeds["sedd"].search_rows)
+    for name, settings in seeds.items():
+        as_sedd = replace(settings, system="sedd", out=seeds["sedd"].out, seed=seeds["sedd"].seed)
+        assert as_sedd == seeds["sedd"], name
 
 
 def test_the_paper_size_is_the_published_one_and_fits_its_machine(capsys: pytest.CaptureFixture[str]) -> None:

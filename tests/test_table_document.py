@@ -56,6 +56,9 @@ def test_a_result_is_put_between_the_marks_and_nothing_else_changes(tmp_path: Pa
     told = (docs / "lab.md").read_text(encoding="utf-8")
     assert told == f"before\n{BEGIN}\n{markdown(RESULT, 'lab/').strip()}\n{END}\nafter\n"
     assert {path.name for path in (docs / "lab").iterdir()} == {"table.json", *RESULT["plots"]}
+    (docs / "other.md").write_text(f"{BEGIN}\n{END}", encoding="utf-8")
+    assert main([str(run), "--docs", str(docs), "--name", "other"]) == 0
+    assert (docs / "other.md").read_text(encoding="utf-8") == f"{BEGIN}\n{markdown(RESULT, 'other/').strip()}\n{END}"
 
 
 def test_a_document_without_marks_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

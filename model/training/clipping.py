@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.noise import EPS, ClippedInterval
+from model.noise import EPS, ClippedInterval, mass
 from model.training.likelihood import differ, seeded
 from model.training.objectives import TokenLoss
 from model.training.share import ALONE, Share
@@ -42,13 +42,17 @@ def grid(block_size: int) -> tuple[ClippedInterval, ...]:
     return FULL, *clipped
 
 
-def is_bound(interval: ClippedInterval, block_size: int) -> bool:
+LEAST_MASS = 0.99
+"""Of all noise, for a loss that is called a bound."""
+
+
+def is_bound(interval: ClippedInterval, block_size: int, schedule: str = "linear") -> bool:
     """Whether the expected training loss over the interval still bounds −log p from above.
 
     The whole range does, but for levels below 0.001. So does any interval with blocks of one token: a token's chance to
-    be masked and its weight cancel at every level.
+    be masked and its weight cancel at every level. No interval does under a schedule that leaves out more than that.
     """
-    return interval.is_bound or block_size == 1
+    return (interval.is_bound or block_size == 1) and mass(schedule) > LEAST_MASS
 
 
 @dataclass(frozen=True, slots=True)

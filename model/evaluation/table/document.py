@@ -1,4 +1,7 @@
-"""`python -m model.evaluation.table.document runs/lab`: puts a result into docs/lab, its tables into docs/lab.md."""
+"""`python -m model.evaluation.table.document runs/lab`: puts a result into docs/lab, its tables into docs/lab.md.
+
+--name puts it into another folder of docs, and the document of that name.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,16 @@ def placed(document: str, table: str) -> str:
     return f"{head}{BEGIN}\n{table.strip()}\n{END}{tail}"
 
 
-def publish(run: Path, docs: Path) -> None:
-    """Copies table.json and its plots to docs/lab, and writes the table into docs/lab.md. Raises NoMarks, OSError."""
+def publish(run: Path, docs: Path, name: str = "lab") -> None:
+    """Copies table.json and its plots to docs/NAME, and writes the table into docs/NAME.md. Raises NoMarks, OSError."""
     result = json.loads((run / JSON).read_text(encoding="utf-8"))
-    folder, page = docs / "lab", docs / "lab.md"
+    folder, page = docs / name, docs / f"{name}.md"
     text = placed(page.read_text(encoding="utf-8"), markdown(result, f"{folder.name}/"))
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.svg"):
         old.unlink()
-    for name in (JSON, *result["plots"]):
-        shutil.copyfile(run / name, folder / name)
+    for file in (JSON, *result["plots"]):
+        shutil.copyfile(run / file, folder / file)
     page.write_text(text, encoding="utf-8")
 
 
@@ -45,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0: written. 1: not, and the last line says why."""
     parser = argparse.ArgumentParser(prog="python -m model.evaluation.table.document", description=__doc__)
     parser.add_argument("run", type=Path, metavar="FOLDER", help="the --out of a comparison")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), metavar="FOLDER", help="folder of lab.md")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), metavar="FOLDER", help="folder of the document")
+    parser.add_argument("--name", default="lab", help="of the document, and of its folder (default: lab)")
     given = parser.parse_args(arguments)
     try:
-        publish(given.run, given.docs)
+        publish(given.run, given.docs, given.name)
     except (NoMarks, OSError) as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ from model import noise, simplex
 from model.backbones.dit import DiT, DiTConfig
 from model.evaluation.table.plan import Machine, Plan, trainings
 from model.noise import ClippedInterval
+from model.training.clipping import LEAST_MASS
 from model.training.one_pass import noisy_features
 from model.training.settings import InvalidSetting, Settings
 
@@ -139,16 +140,15 @@ def command(settings: Settings, devices: int) -> str:
 
 
 def schedule_line(settings: Settings) -> str:
-    """What the noise is, and that its weights are right: ∫ weight · chance dt is all the mass, 1, over the range."""
+    """What the noise is, and that its weights are right: ∫ weight · chance dt is nearly 1 over the range."""
     schedule, interval = noise.schedule(settings.schedule), ClippedInterval(*settings.interval)
-    levels = torch.linspace(noise.EPS, 1, 100_001, dtype=torch.float64)
-    mass = float(torch.trapezoid(schedule.weight(levels) * schedule.chance(levels), levels))
+    mass = noise.mass(settings.schedule)
     ends = schedule.chance(torch.tensor([interval.low, interval.high], dtype=torch.float64)).tolist()
     every = settings.search_every
     found = f"searched for every {every} steps" if every else "fixed"
     return (
         f"noise {settings.schedule}, levels U[{interval.low:g}, {interval.high:g}] ({found}), mask chance "
-        f"{ends[0]:.3f} to {ends[1]:.3f}, mass {mass:.3f}; learning rate "
+        f"{ends[0]:.3f} to {ends[1]:.3f}, mass {mass:.3f}{'' if mass > LEAST_MASS else ', so no bound'}; learning rate "
         f"{settings.learning_rate:g} after {settings.warmup} steps"
     )
 

@@ -34,6 +34,14 @@ def of_mean(values: Sequence[float]) -> Figure | None:
     return of_ratio(values, [1.0] * len(values))
 
 
+def less(one: Figure | None, other: Figure | None) -> Figure | None:
+    """One minus the other, which was measured apart from it; None where either is."""
+    if one is None or other is None:
+        return None
+    error = None if one.error is None or other.error is None else math.hypot(one.error, other.error)
+    return Figure(one.value - other.value, error)
+
+
 def of_exponential(mean: Figure | None) -> Figure | None:
     """A perplexity from nats per token, its error to first order."""
     if mean is None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from model.evaluation.perplexity import is_exact, likelihood
-from model.evaluation.table.figure import Figure, of_exponential, of_ratio
+from model.evaluation.table.figure import Figure, less, of_exponential, of_ratio
 from model.evaluation.table.kept import Kept, Values
 from model.evaluation.table.networks import Network, place
 from model.training.objectives import all_but_first
@@ -55,8 +55,4 @@ def difference(one: Values, other: Values) -> Figure | None:
     """Nats per token of one less those of the other; paired where both read the same rows."""
     if one["tokens"] == other["tokens"]:
         return of_ratio([a - b for a, b in zip(one["nats"], other["nats"], strict=True)], one["tokens"])
-    first, second = nats_per_token(one), nats_per_token(other)
-    if first is None or second is None:
-        return None
-    error = None if first.error is None or second.error is None else (first.error**2 + second.error**2) ** 0.5
-    return Figure(first.value - second.value, error)
+    return less(nats_per_token(one), nats_per_token(other))

@@ -5,14 +5,14 @@ The result is all that table.md and the plots know. Figures are {"value": …, "
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from model.evaluation.table import costs, likelihoods, samples, variances
-from model.evaluation.table.figure import Figure, as_json, of_median
+from model.evaluation.table.figure import Figure, as_json, less, of_mean, of_median
 from model.evaluation.table.kept import Kept, Values
 from model.evaluation.table.networks import Network
 from model.evaluation.table.plan import WHOLE_RANGE, Plan, shape, studied
@@ -43,6 +43,7 @@ def measure(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench
         "machine": machine(),
         "text": _text(plan, costs_of),
         "steps": {"pretrain": plan.steps.pretrain, "finetune": plan.steps.finetune, "study": plan.steps.study},
+        "begun": [name for name, network in systems.items() if network.settings.start],
         "lengths": list(plan.measures.lengths),
         "samples": plan.measures.samples,
         "together": TOGETHER,
@@ -50,6 +51,7 @@ def measure(plan: Plan, networks: Mapping[str, Network], out: Path, bench: Bench
         "columns": columns(plan),
         "rows": rows(plan, systems, costs_of, written, real),
         "order": _order(systems, costs_of),
+        "seeds": _seeds(systems, costs_of),
         "clipping": [_clipped(kept, plan, network) for network in _block_networks(systems)],
         "noise": [_studied(kept, plan, networks, *study) for study in studied(plan)],
         "documents": _documents(plan, written, real),
@@ -109,17 +111,39 @@ def _file_name(text: str) -> str:
 
 def _order(systems: Mapping[str, Network], found: Mapping[str, Mapping[str, Values]]) -> list[Values]:
     """Neighbours in the paper's order: by how many nats per token the second costs more, on the same rows."""
+    pairs = []
+    for better, worse in pairwise(_ranked(systems)):
+        more = likelihoods.difference(found[worse]["validation"], found[better]["validation"])
+        pairs.append({"better": better, "worse": worse, "more": as_json(more)})
+    return pairs
+
+
+def _ranked(systems: Iterable[str]) -> list[str]:
+    """Those that the paper puts in order, each once, whatever its seeds."""
 
     def rank(name: str) -> tuple[int, int]:
         said = shape(name)
         return ("ar", "bd3lm", "mdlm", "sedd").index(said["system"]), said.get("block_size", 0)
 
-    ranked = sorted((name for name in systems if shape(name)["system"] != "ssd"), key=rank)
-    pairs = []
-    for better, worse in pairwise(ranked):
-        more = likelihoods.difference(found[worse]["validation"], found[better]["validation"])
-        pairs.append({"better": better, "worse": worse, "more": as_json(more)})
-    return pairs
+    return sorted((name for name in systems if "@" not in name and shape(name)["system"] != "ssd"), key=rank)
+
+
+def _seeds(systems: Mapping[str, Network], found: Mapping[str, Mapping[str, Values]]) -> Values:
+    """Systems that were trained with several seeds: nats per token of held-out text, the seeds being the parts."""
+    means: dict[str, Figure | None] = {}
+    of = []
+    for name in _ranked(systems):
+        alike = [other for other in systems if other.partition("@")[0] == name]
+        costs = [likelihoods.nats_per_token(found[other]["validation"]) for other in alike]
+        values = [cost.value for cost in costs if cost is not None]
+        if len(values) > 1:
+            means[name] = of_mean(values)
+            of.append({"system": name, "values": values, "mean": as_json(means[name])})
+    pairs = [
+        {"better": better, "worse": worse, "more": as_json(less(means[worse], means[better]))}
+        for better, worse in pairwise(means)
+    ]
+    return {"of": of, "order": pairs}
 
 
 def _block_networks(systems: Mapping[str, Network]) -> list[Network]:
@@ -135,7 +159,7 @@ def _clipped(kept: Kept, plan: Plan, network: Network) -> Values:
         "interval": list(chosen),
         "full": as_json(variances.variance(full)),
         "clipped": as_json(variances.variance(clipped)),
-        "times_less": as_json(variances.less(full, clipped)),
+        "times_less": as_json(variances.times_less(full, clipped)),
     }
 
 
@@ -154,7 +178,7 @@ def _studied(
         "nats": as_json(likelihoods.nats_per_token(found)),
         "perplexity": as_json(likelihoods.perplexity(found)),
         "variance": as_json(variances.variance(own)),
-        "is_bound": clipping.is_bound(ClippedInterval(*interval), size),
+        "is_bound": clipping.is_bound(ClippedInterval(*interval), size, schedule),
     }
 
 
@@ -175,7 +199,7 @@ def _written(kept: Kept, plan: Plan, way: Way, network: Network, bench: Bench) -
             continue
         texts = samples.write(kept, way, network, count=wanted.samples, length=length, seed=wanted.seed)
         words = [samples.plain(network.vocabulary, text["tokens"]) for text in texts]
-        judged = bench.read(kept, f"{way.label}-{length}", words, {})
+        judged = bench.read(kept, f"{way.label}-{length}", words)
         found["at"][length] = {
             "gen": samples.generative_perplexity(judged),
             "entropy": samples.entropy([text["tokens"] for text in texts]),
@@ -200,7 +224,7 @@ def _real(kept: Kept, plan: Plan, network: Network, bench: Bench) -> Values:
         count = min(plan.measures.samples, len(tokens) // length)
         pieces = [tokens[at * len(tokens) // count :][: length - 1] for at in range(count)]
         words = [samples.plain(vocabulary, piece) for piece in pieces]
-        judged = bench.read(kept, f"text-{length}", words, {})
+        judged = bench.read(kept, f"text-{length}", words)
         found["at"][length] = {
             "gen": samples.generative_perplexity(judged), "entropy": samples.entropy(pieces), "nfe": None, "speed": None
         }  # fmt: skip

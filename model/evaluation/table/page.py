@@ -12,7 +12,7 @@ Result = Mapping[str, Any]
 
 def markdown(result: Result, plots: str = "") -> str:
     """All tables and plots. plots: the folder the plots are in, as seen from the page, with a slash at its end."""
-    parts = [_head(result), _perplexities(result), _order(result), _writing(result), _documents(result),
+    parts = [_head(result), _perplexities(result), _order(result), _seeds(result), _writing(result), _documents(result),
              _clipping(result), _noise(result), _costs(result)]  # fmt: skip
     for name in result["plots"]:
         parts.append([f"![{name.removesuffix('.svg')}]({plots}{name})"])
@@ -43,12 +43,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _head(result: Result) -> list[str]:
     text, steps = result["text"], result["steps"]
+    begun = (
+        f"; those of {', '.join(result['begun'])} begin with the same {steps['pretrain']}" if result["begun"] else ""
+    )
     measured = ", ".join(f"{one['name']} {one['tokens']} tokens in {one['rows']} rows" for one in text["measured"])
     lines = [
         f"**{result['title']}.** `{result['command']}`: {result['training_seconds'] / 60:.0f} minutes of training and "
         f"{(result['seconds'] - result['training_seconds']) / 60:.0f} of measuring on {result['machine']}. Every "
-        f"system has {steps['pretrain'] + steps['finetune']} steps; those of MDLM and BD3-LM begin with the same "
-        f"{steps['pretrain']}. ± is one standard error.",
+        f"system has {steps['pretrain'] + steps['finetune']} steps{begun}. ± is one standard error.",
         "",
         f"Measured on: {measured}.",
         "",
@@ -80,6 +82,17 @@ def _order(result: Result) -> list[str]:
     return [told, "", *_table(["order of the paper", "nats per token"], cells)] if cells else []
 
 
+def _seeds(result: Result) -> list[str]:
+    found = result["seeds"]
+    told = "Systems trained with several seeds, in nats per token of held-out text; ± is the error of a mean of seeds:"
+    cells = [
+        [one["system"], ", ".join(f"{value:.3f}" for value in one["values"]), figure(one["mean"])]
+        for one in found["of"]
+    ]
+    order = [f"{one['better']} < {one['worse']} by {figure(one['more'])} nats per token." for one in found["order"]]
+    return [told, "", *_table(["system", "each", "mean"], cells), "", *order] if cells else []
+
+
 def _writing(result: Result) -> list[str]:
     rows = [row for row in result["rows"] if any("tokens" in name for name in row["columns"])]
     if not rows:
@@ -97,6 +110,8 @@ def _writing(result: Result) -> list[str]:
 
 def _documents(result: Result) -> list[str]:
     found = result["documents"]
+    if len(found["of"]) < 2:
+        return []
     edges = [f"{edge}+" for edge in found["edges"]]
     cells = [
         [

@@ -124,7 +124,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One comparison. systems: ar, sedd, mdlm, ssd-N, bd3-N; writers: how each of them writes, by label."""
+    """One comparison. systems: ar, sedd, mdlm, ssd-N, bd3-N, and NAME@SEED for one of them trained once more with other
+    random numbers; writers: how each of them writes, by label."""
 
     title: str
     text: Text
@@ -188,23 +189,30 @@ def _frozen(value: Any) -> Any:
 
 
 def shape(name: str) -> dict[str, Any]:
-    """What a system's name says: its kind and block size. Raises InvalidSetting."""
-    kind, _, size = name.partition("-")
-    if kind in ("ar", "sedd", "mdlm") and not size:
-        return {"system": kind}
-    if kind in ("bd3", "ssd") and size.isdecimal() and int(size):
-        return {"system": {"bd3": "bd3lm"}.get(kind, kind), "block_size": int(size)}
-    raise InvalidSetting(f"There is no system {name!r}; choose ar, sedd, mdlm, bd3-N or ssd-N with N the block size.")
+    """What a system's name says: its kind, block size, and the seed of its training. Raises InvalidSetting."""
+    network, at, seed = name.partition("@")
+    kind, _, size = network.partition("-")
+    said: dict[str, Any] = {"seed": int(seed)} if seed.isdecimal() else {}
+    if bool(at) == bool(said):
+        if kind in ("ar", "sedd", "mdlm") and not size:
+            return {"system": kind, **said}
+        if kind in ("bd3", "ssd") and size.isdecimal() and int(size):
+            return {"system": {"bd3": "bd3lm"}.get(kind, kind), "block_size": int(size), **said}
+    raise InvalidSetting(
+        f"There is no system {name!r}; choose ar, sedd, mdlm, bd3-N or ssd-N with N the block size, and @ with a seed "
+        "behind it for the same system once more."
+    )
 
 
 def trainings(plan: Plan, out: Path) -> dict[str, Settings]:
     """All runs, by folder under `out`, in the order in which they are trained. Raises InvalidSetting."""
-    pretrain = f"{STAGES}/{PRETRAIN}"
-    runs = {pretrain: _settings(plan, out, pretrain, system="mdlm", steps=plan.steps.pretrain, search_every=0)}
+    first = f"{STAGES}/{PRETRAIN}"
+    pretrain = _settings(plan, out, first, system="mdlm", steps=plan.steps.pretrain, search_every=0)
+    runs = {}
     for name, own in plan.systems.items():
         said = shape(name)
         if said["system"] in ("mdlm", "bd3lm"):
-            said |= {"steps": plan.steps.finetune, "start": _last_step(runs[pretrain])}
+            said |= {"steps": plan.steps.finetune, "start": _last_step(pretrain)}
         else:
             said |= {"steps": plan.steps.whole}
         if said["system"] != "bd3lm":
@@ -213,9 +221,10 @@ def trainings(plan: Plan, out: Path) -> dict[str, Settings]:
     for name, interval, schedule, size in studied(plan):
         runs[name] = _settings(
             plan, out, name, system="bd3lm", block_size=size, interval=interval, schedule=schedule, search_every=0,
-            steps=plan.steps.study, start=_last_step(runs[pretrain]),
+            steps=plan.steps.study, start=_last_step(pretrain),
         )  # fmt: skip
-    return runs
+    begun = any(settings.start == _last_step(pretrain) for settings in runs.values())
+    return {first: pretrain, **runs} if begun else runs
 
 
 WHOLE_RANGE = (0.001, 1.0)

@@ -22,7 +22,7 @@ def draw(result: Mapping[str, Any], logs: Mapping[str, Path]) -> dict[str, str]:
         "variance.svg": _noise(result, "variance", "Variance of the NELBO by interval and schedule"),
         "noise-perplexity.svg": _noise(result, "perplexity", "Perplexity by interval and schedule of training"),
         "cache.svg": _cache(result),
-        "training.svg": _training(logs),
+        "training.svg": _training(logs, dict.fromkeys(result["begun"], result["steps"]["pretrain"])),
     }
     return {name: text for name, text in drawn.items() if text is not None}
 
@@ -68,7 +68,9 @@ def _generative(result: Mapping[str, Any]) -> str | None:
     return lines(title, "forwards of the network for a text", series, log_x=True, log_y=True)
 
 
-def _documents(result: Mapping[str, Any]) -> str:
+def _documents(result: Mapping[str, Any]) -> str | None:
+    if len(result["documents"]["of"]) < 2:
+        return None
     edges = result["documents"]["edges"]
     names = [f"{edge}+" for edge in edges]
     series = [
@@ -115,12 +117,15 @@ def _cache(result: Mapping[str, Any]) -> str | None:
     return lines(title, "tokens of the text", series, log_x=True, log_y=True) if series else None
 
 
-def _training(logs: Mapping[str, Path]) -> str | None:
+def _training(logs: Mapping[str, Path], before: Mapping[str, int]) -> str | None:
+    """before: steps that a system had taken when its run began."""
     series = []
     for name, folder in logs.items():
         events = [event for event in log.read(folder / log.FILE) if "validation" in event]
-        points = tuple((event["step"], event["validation"], event["validation_error"]) for event in events)
+        points = tuple(
+            (before.get(name, 0) + event["step"], event["validation"], event["validation_error"]) for event in events
+        )
         if points:
             series.append(Series(name, points))
     title = "Validation while training, nats per token"
-    return lines(title, "steps of the run", series, log_y=True) if series else None
+    return lines(title, "steps", series, log_y=True) if series else None

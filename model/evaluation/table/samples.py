@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from model.block_diffusion import unigram_entropy
 from model.evaluation.generation import text_seed
@@ -100,7 +99,7 @@ class Bench:
         self._opened = opened
         self._judge: Judge | None = None
 
-    def read(self, kept: Kept, label: str, texts: Sequence[str], depends: dict[str, Any]) -> Values:
+    def read(self, kept: Kept, label: str, texts: Sequence[str]) -> Values:
         """nats and tokens, of the judge's own, of every text."""
 
         def take() -> Values:
@@ -109,7 +108,7 @@ class Bench:
             return {"nats": [round(verdict.nll, 3) for verdict in verdicts],
                     "tokens": [verdict.tokens for verdict in verdicts]}  # fmt: skip
 
-        return kept.get(f"judged/{label}", {"judge": self.name, "texts": list(texts), **depends}, take)
+        return kept.get(f"judged/{label}", {"judge": self.name, "texts": list(texts)}, take)
 
 
 def generative_perplexity(found: Values) -> Figure | None:

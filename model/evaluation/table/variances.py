@@ -51,10 +51,9 @@ def variance(found: Values) -> Figure:
     return Figure(*differ(found["variances"], [0.0] * len(found["variances"])))
 
 
-def less(full: Values, clipped: Values) -> Figure:
-    """Variance over the whole range divided by that over the interval: how many times less it is.
+def times_less(full: Values, clipped: Values) -> Figure | None:
+    """Variance over the whole range divided by that over the interval; None where the latter has none.
 
     The error is of the paired ratio of sums, batches being the parts.
     """
-    found = of_ratio(full["variances"], clipped["variances"])
-    return found or Figure(float("inf"))
+    return of_ratio(full["variances"], clipped["variances"])
