@@ -189,13 +189,18 @@ def page(open_tab: OpenTab) -> Page:
 
 
 @pytest.fixture
-def written(page: Page) -> Page:
-    """A tab with a new document, “Harbour”, and its first section, “Night”, with a brief; nothing written yet."""
-    start_document(page, "Harbour", "Night", "A keeper lights his lamp.")
+def written(desk: Desk, open_tab: OpenTab) -> Page:
+    """A tab with a document, “Harbour”, and its first section, “Night”, with a brief; nothing written yet."""
+    (section,) = desk.session.create_document("Harbour").sections
+    desk.session.change_section(section.id, section.revision, title="Night", brief="A keeper lights his lamp.")
+    page = open_tab()
+    page.get_by_label("Brief").focus()
+    expect(page.locator("#write")).to_be_enabled()
     return page
 
 
 def start_document(page: Page, title: str, section: str, brief: str) -> None:
+    """As a writer begins one: with the button, by keyboard."""
     page.get_by_role("button", name="New", exact=True).click()
     expect(page.get_by_label("Title of the document")).to_be_focused()
     page.keyboard.type(title)
