@@ -39,7 +39,9 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
 """The kinds of file under assets/ that a browser may have."""
 
-PICTURES_PER_SECOND = 15
+PICTURES_PER_SECOND = 16
+"""Of the live block, at most: 15 are wanted, and a pause always ends a little late."""
+
 BEAT_SECONDS = 10.0
 """A comment goes out after so much silence, so that a dead connection is noticed on either side."""
 

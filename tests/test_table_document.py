@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from app.environment import ROOT
 from model.evaluation.table.document import BEGIN, END, main
-from model.evaluation.table.page import markdown
+from model.evaluation.table.page import figure, markdown
 
 PAGE = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
 RESULT: dict[str, Any] = json.loads((ROOT / "docs" / "lab" / "table.json").read_text(encoding="utf-8"))
@@ -44,6 +45,47 @@ def test_the_result_says_how_it_came_about_and_names_no_place() -> None:
     assert not re.search(r"/(home|tmp|work|root|Users)/", json.dumps(RESULT))
     assert all(one["licence"] for one in RESULT["text"]["licences"])
     assert len(RESULT["text"]["measured"]) >= 4  # held-out text, and three others
+
+
+def cell(system: str, column: str) -> float:
+    (row,) = [row for row in RESULT["rows"] if row["system"] == system]
+    value: float = row["columns"][column]["value"]
+    return value
+
+
+def behind(better: str, worse: str) -> float:
+    return math.log(cell(worse, "perplexity") / cell(better, "perplexity"))
+
+
+def less(label: str, kind: str) -> str:
+    """By how many per cent, at both lengths, a way of writing has less of something than blocks of 16."""
+    columns = [f"{kind}, {length} tokens" for length in RESULT["lengths"]]
+    shares = sorted(100 - 100 * cell(label, column) / cell("bd3-16", column) for column in columns)
+    return f"{shares[0]:.0f} to {shares[-1]:.0f}%"
+
+
+def test_the_sentences_have_the_numbers_of_the_result() -> None:
+    """A result that is replaced takes the sentences about it along."""
+    told = " ".join(PAGE[: PAGE.index(BEGIN)].split())
+    assert f"AR to MDLM {behind('ar', 'mdlm'):.1f} nats" in told
+    assert f"AR to BD3-4 {behind('ar', 'bd3-4'):.2f}, there".replace(" 0.", " .") in told
+    assert f"is {behind('ar', 'bd3-1'):.2f} nats behind AR" in told
+    *steps, last = RESULT["order"]
+    assert "every step at least eight standard errors wide" in told
+    assert min(step["more"]["value"] / step["more"]["error"] for step in steps) > 8
+    assert f"({figure(last['more'])} nats".replace("(-", "(−") in told
+    texts = [name for name in RESULT["rows"][0]["columns"] if name.startswith("perplexity on ")]
+    assert len(texts) == 4
+    assert sum(cell("sedd", text) < cell("mdlm", text) for text in texts) == 3
+    assert "of the four other texts SEDD is ahead on three" in told
+    assert f"{less('bd3-16-adaptive', 'NFE')} fewer forwards" in told
+    for label in ("bd3-16-adaptive", "bd3-16-int8"):
+        assert f"{less(label, 'speed')} slower" in told
+    saved = sorted(100 - 100 / one["two_passes"]["value"] for one in RESULT["passes"])
+    assert f"saves {saved[0]:.0f} to {saved[-1]:.0f}%" in told
+    found = {one["system"]: one["interval"] for one in RESULT["clipping"]}
+    assert "The search finds U[0.45, 0.95] for blocks of 4 and 8 and U[0.5, 1] for 16" in told
+    assert (found["bd3-4"], found["bd3-8"], found["bd3-16"]) == ([0.45, 0.95], [0.45, 0.95], [0.5, 1.0])
 
 
 def test_a_result_is_put_between_the_marks_and_nothing_else_changes(tmp_path: Path) -> None:
