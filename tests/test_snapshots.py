@@ -365,7 +365,7 @@ class Shelf(RuleBasedStateMachine):
             assert self.store.documents()[0].words == sum(section.words for section in self.document.sections)
 
 
-Shelf.TestCase.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
+Shelf.TestCase.settings = settings(max_examples=200, stateful_step_count=15, deadline=None)
 
 
 class TestShelf(Shelf.TestCase):

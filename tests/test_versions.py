@@ -456,7 +456,7 @@ class Writer(RuleBasedStateMachine):
             assert self.store.documents()[0].words == self.section.words
 
 
-Writer.TestCase.settings = settings(max_examples=200, stateful_step_count=12, deadline=None)
+Writer.TestCase.settings = settings(max_examples=800, stateful_step_count=12, deadline=None)
 
 
 class TestWriter(Writer.TestCase):
