@@ -218,6 +218,14 @@ class Session:
     def search(self, query: str) -> list[Hit]:
         return self._store.search(query)
 
+    def places(
+        self, query: str, replacement: str, *, document_id: int | None, section_id: int | None, match_case: bool
+    ) -> dict[int, list[tuple[int, int]]]:
+        """Where `replace` would put something else, by section."""
+        return self._store.places(
+            query, replacement, document_id=document_id, section_id=section_id, match_case=match_case
+        )
+
     def replace(
         self,
         query: str,
@@ -226,10 +234,11 @@ class Session:
         document_id: int | None = None,
         section_id: int | None = None,
         match_case: bool = False,
+        start: int | None = None,
     ) -> dict[int, int]:
-        """How many places were changed, by section."""
+        """How many places were changed, by section. start: of the only one."""
         counts = self._store.replace(
-            query, replacement, document_id=document_id, section_id=section_id, match_case=match_case
+            query, replacement, document_id=document_id, section_id=section_id, match_case=match_case, start=start
         )
         for changed_id in counts:
             self._tell_section(self._store.section(changed_id))

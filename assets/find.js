@@ -5,11 +5,11 @@ import { confirm } from "./dialogs.js";
 import { el, say } from "./dom.js";
 import { go, refreshSoon, saveDocument } from "./documents.js";
 import { flushLines } from "./lines.js";
-import { glow } from "./marks.js";
+import { glow, mark } from "./marks.js";
 import { giveWay, panelTab } from "./panel.js";
-import { toUnits } from "./places.js";
+import { toCharacters, toUnits } from "./places.js";
 import { reveal, sheet } from "./sheet.js";
-import { desk } from "./state.js";
+import { desk, on } from "./state.js";
 import { later } from "./timing.js";
 import { setView } from "./views.js";
 import { number } from "./words.js";
@@ -20,7 +20,10 @@ const SCOPES = [
   ["desk", "all documents"],
 ];
 
+const AROUND = 24; // characters that are shown on either side of a place
+
 let form = null; // the fields, once they are made
+let found = null; // {id, range}: the place in the open section that “Replace” is about
 let asked = 0; // counts questions, so that a slow answer does not overtake a later one
 
 function make(host) {
@@ -29,10 +32,20 @@ function make(host) {
   const scope = el("select", { "aria-label": "Where to replace" }, ...SCOPES.map(([value, name]) => el("option", { value }, `in ${name}`)));
   scope.value = "document";
   const matchCase = el("input", { type: "checkbox" });
-  const replace = el("button", { type: "button", class: "quiet-button bordered", onclick: replaceAll }, "Replace …");
+  const next = el("button", { type: "button", class: "quiet-button bordered", onclick: () => nextPlace() }, "Next");
+  const replace = el("button", { type: "button", class: "quiet-button bordered", onclick: replaceHere }, "Replace");
+  const all = el("button", { type: "button", class: "quiet-button bordered", onclick: replaceAll }, "Replace all …");
   const told = el("p", { class: "faint-note", role: "status" });
   const list = el("ol", { class: "hits" });
-  query.addEventListener("input", searchSoon);
+  query.addEventListener("input", () => {
+    forget();
+    searchSoon();
+  });
+  replacement.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    replaceHere();
+    event.preventDefault();
+  });
   query.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "Enter") list.querySelector("button")?.focus();
     else return;
@@ -46,7 +59,8 @@ function make(host) {
       "div",
       { class: "find-replace" },
       replacement,
-      el("div", { class: "find-how" }, scope, el("label", {}, matchCase, " Match case"), replace),
+      el("div", { class: "find-how" }, el("label", {}, matchCase, " Match case"), el("span", { class: "find-here", role: "group", "aria-label": "In this section, one by one" }, next, replace)),
+      el("div", { class: "find-how" }, scope, all),
     ),
     told,
     list,
@@ -70,7 +84,7 @@ async function search() {
   const { hits } = answer;
   const places = hits.reduce((sum, hit) => sum + hit.count, 0);
   const says = hits.length ? `${number(places)} ${places === 1 ? "place" : "places"} in ${number(hits.length)} ${hits.length === 1 ? "section" : "sections"}` : "Nothing is written like that.";
-  say(told, words ? says : "Titles, briefs, notes and texts of all documents are searched.");
+  if (!found) say(told, words ? says : "Titles, briefs, notes and texts of all documents are searched.");
   list.replaceChildren(...hits.map(line));
 }
 
@@ -94,8 +108,10 @@ async function open(hit) {
   await go(hit.document_id, hit.section_id);
   const { editor, keeper } = sheet;
   if (keeper?.id !== hit.section_id) return;
-  giveWay();
-  if (hit.start === null) return;
+  if (hit.start === null) {
+    giveWay();
+    return;
+  }
   const { text } = editor;
   const start = toUnits(text, hit.start);
   const length = hit.snippet.find(([, matched]) => matched)?.[0].length ?? 0;
@@ -104,6 +120,8 @@ async function open(hit) {
   editor.choose(start, start + length);
   reveal(range);
   glow(range);
+  hold(range);
+  giveWay();
 }
 
 function stepThrough(event) {
@@ -119,6 +137,68 @@ function stepThrough(event) {
 
 const saveAll = () => Promise.all([sheet.keeper?.flush(), saveDocument(), flushLines()]);
 
+const asks = () => ({ query: form.query.value, replacement: form.replacement.value, match_case: form.matchCase.checked });
+
+/** This place is what “Replace” is about, until another one is or the section is left. */
+function hold(range) {
+  found = { id: desk.section.id, range };
+  mark("found", [range]);
+}
+
+function forget() {
+  found = null;
+  mark("found", []);
+}
+
+/** What the section holds at places {start, end}, with some words around it. */
+function around(text, { start, end }) {
+  const before = start > AROUND ? text.slice(start - AROUND, start).replace(/^\S*\s/, "") : text.slice(0, start);
+  const after = end + AROUND < text.length ? text.slice(end, end + AROUND).replace(/\s\S*$/, "") : text.slice(end);
+  return `${before}${text.slice(start, end)}${after}`.replace(/\s+/g, " ");
+}
+
+/** Goes to the place behind `from`, by default the one where the writer is; after the last one to the first. */
+async function nextPlace(from = null) {
+  const { told } = form;
+  if (!form.query.value) return form.query.focus();
+  if (!desk.section) return say(told, "Open a section first.");
+  setView("edit");
+  await saveAll();
+  const { editor, keeper } = sheet;
+  if (!keeper) return undefined;
+  const answer = await inquire("places", { section_id: keeper.id, ...asks() });
+  if (!answer || sheet.keeper !== keeper) return undefined;
+  const { text } = editor;
+  const places = answer.places.map(([start, end]) => ({ start: toUnits(text, start), end: toUnits(text, end) }));
+  if (!places.length) {
+    forget();
+    return say(told, `“${form.query.value}” does not stand in this section.`);
+  }
+  const here = from ?? (found?.id === keeper.id ? editor.placesOf(found.range).end : editor.chosen?.end ?? 0);
+  const at = Math.max(0, places.findIndex(({ start }) => start >= here));
+  const range = editor.range(places[at].start, places[at].end);
+  hold(range);
+  reveal(range);
+  glow(range);
+  return say(told, `${number(at + 1)} of ${number(places.length)} in this section: “${around(text, places[at])}”`);
+}
+
+/** Replaces the place that is held, and goes to the next one; where none is held, to the first one. */
+async function replaceHere() {
+  if (!found || found.id !== desk.section?.id || !form.query.value) return nextPlace();
+  await saveAll();
+  const { editor, keeper } = sheet;
+  if (!keeper || !found || found.id !== keeper.id) return undefined;
+  const { start } = editor.placesOf(found.range);
+  const answer = await attempt("replace", { section_id: keeper.id, start: toCharacters(editor.text, start), ...asks() });
+  if (!answer || sheet.keeper !== keeper) return undefined;
+  if (!answer.changed.length) return nextPlace(start); // the words there have changed meanwhile
+  forget();
+  await keeper.catchUp();
+  refreshSoon();
+  return nextPlace(start + form.replacement.value.length);
+}
+
 /** Asks with the number of places, then replaces; each section can be undone, and each document has a snapshot of before. */
 async function replaceAll() {
   const query = form.query.value;
@@ -128,29 +208,30 @@ async function replaceAll() {
   }
   const chosen = form.scope.value;
   await saveAll();
-  const matchCase = form.matchCase.checked;
-  const count = await countIn(chosen, query, matchCase);
+  const asked = {
+    ...asks(),
+    ...(chosen === "document" ? { document_id: desk.outline?.id } : {}),
+    ...(chosen === "section" ? { section_id: desk.section?.id } : {}),
+  };
+  const counted = await inquire("count_places", asked);
+  if (!counted) return;
+  const { count } = counted;
   const [, where] = SCOPES.find(([value]) => value === chosen);
   if (!count) {
-    say(form.told, `“${query}” does not stand in ${where}, letter by letter.`);
+    say(form.told, `There is nothing to replace in ${where}: “${query}” does not stand there, letter by letter.`);
     return;
   }
   const places = `${number(count)} ${count === 1 ? "place" : "places"}`;
   const sure = await confirm(
     `Replace “${query}” in ${places}?`,
-    `“${form.replacement.value}” will stand there, in ${where}. Every section can be undone, and a snapshot is taken before.`,
+    `“${asked.replacement}” will stand there, in ${where}. Every section can be undone, and a snapshot is taken before.`,
     `Replace ${places}`,
     "Cancel",
   );
   if (!sure) return;
-  const answer = await attempt("replace", {
-    query,
-    replacement: form.replacement.value,
-    match_case: matchCase,
-    ...(chosen === "document" ? { document_id: desk.outline?.id } : {}),
-    ...(chosen === "section" ? { section_id: desk.section?.id } : {}),
-  });
+  const answer = await attempt("replace", asked);
   if (!answer) return;
+  forget();
   const done = answer.changed.reduce((sum, each) => sum + each.count, 0);
   await search();
   say(form.told, `Replaced in ${number(done)} ${done === 1 ? "place" : "places"}.`);
@@ -158,26 +239,13 @@ async function replaceAll() {
   refreshSoon();
 }
 
-/** In how many places the words stand letter by letter, as the server would replace them. */
-async function countIn(chosen, query, matchCase) {
-  const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), matchCase ? "gu" : "giu");
-  const texts = chosen === "section" ? [sheet.editor?.text ?? ""] : await textsOf(chosen);
-  return texts.reduce((sum, text) => sum + (text.match(pattern)?.length ?? 0), 0);
-}
-
-async function textsOf(chosen) {
-  const documents = chosen === "document" ? [desk.outline] : desk.documents;
-  const outlines = await Promise.all(documents.filter(Boolean).map(({ id }) => inquire("document", { document_id: id })));
-  const sections = outlines.flatMap((answer) => answer?.document.sections ?? []).filter((section) => section.words > 0);
-  const answers = [];
-  for (const { id } of sections) answers.push(await inquire("section", { section_id: id }));
-  return answers.map((answer) => answer?.section.text ?? "");
-}
+on("section", forget);
 
 panelTab("find", {
   title: "Find and replace",
   keys: "Mod+Shift+F",
   draw,
+  left: forget,
   focus() {
     const chosen = String(getSelection()).trim();
     if (chosen && chosen.length < 80 && !chosen.includes("\n")) form.query.value = chosen;

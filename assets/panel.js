@@ -8,13 +8,15 @@ const TABS = ["takes", "history", "context", "notes", "find"];
 
 const wide = matchMedia("(min-width: 72rem)");
 const drawings = new Map(); // tab -> draws what it shows
+const leavings = new Map(); // tab -> is called when it is shown no longer
 
 let current = null; // the tab that is shown, or null
 let bringBack = () => {};
 
-/** draw(host): shows the newest; called when the tab is opened, and whenever `redraw` is. */
-export function panelTab(tab, { title, keys = [], draw, focus = null }) {
+/** draw(host): shows the newest; called when the tab is opened, and whenever `redraw` is. left: it is shown no longer. */
+export function panelTab(tab, { title, keys = [], draw, left = () => {}, focus = null }) {
   drawings.set(tab, draw);
+  leavings.set(tab, left);
   const open = () => openPanel(tab, { focus: focus ?? (() => $(`panel-${tab}`).focus({ preventScroll: true })) });
   command({ id: `panel-${tab}`, title, group: "Beside the text", keys, run: open });
   $(`tab-${tab}`).addEventListener("click", () => openPanel(tab));
@@ -22,6 +24,7 @@ export function panelTab(tab, { title, keys = [], draw, focus = null }) {
 
 export function openPanel(tab, { focus = null } = {}) {
   if (!current) bringBack = keepPlace();
+  else if (current !== tab) leavings.get(current)?.();
   current = tab;
   memory.set("panel", tab);
   memory.set("panel-open", "yes");
@@ -33,6 +36,7 @@ export function openPanel(tab, { focus = null } = {}) {
 export function closePanel() {
   if (!current) return;
   const inside = $("panel").contains(document.activeElement);
+  leavings.get(current)?.();
   current = null;
   memory.set("panel-open", "no");
   drawFrame();

@@ -90,7 +90,9 @@ export function reveal(range) {
   const line = range.startContainer.nodeType === Node.TEXT_NODE ? range.startContainer.parentElement : range.startContainer;
   const box = range.getClientRects()[0] ?? line.getBoundingClientRect();
   const scroll = $("scroll");
-  const { top, bottom } = scroll.getBoundingClientRect();
+  const { top, bottom: end, right } = scroll.getBoundingClientRect();
+  const over = $("panel").getBoundingClientRect(); // on a phone it lies over the text
+  const bottom = over.height && over.left < right ? Math.min(end, over.top) : end;
   if (box.top < top + MARGIN || box.bottom > bottom - MARGIN) scroll.scrollTop += box.top - top - (bottom - top) / 3;
 }
 

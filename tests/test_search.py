@@ -236,9 +236,21 @@ def test_replacing_keeps_to_its_scope_and_case(store: Store, section: Section) -
     assert store.section(other.id) == other
 
 
+def test_one_place_is_replaced_alone_and_without_a_snapshot(store: Store, section: Section) -> None:
+    (spans,) = store.places("sea", "lake", section_id=section.id).values()
+    assert [section.text[start:end].lower() for start, end in spans] == ["sea", "sea"]
+    (_, (start, end)) = spans
+    assert store.replace("sea", "lake", section_id=section.id, start=start) == {section.id: 1}
+    assert store.section(section.id).text == section.text[:start] + "lake" + section.text[end:]
+    assert store.replace("sea", "lake", section_id=section.id, start=start) == {}
+    assert store.snapshots(section.document_id) == []
+    with pytest.raises(InvalidValue, match="say which section"):
+        store.replace("sea", "lake", start=0)
+
+
 def test_what_stands_there_already_is_not_replaced(store: Store, section: Section) -> None:
     before = store.history(document_id=section.document_id)
-    assert store.replace("sea", "sea") == {}
+    assert store.replace("sea", "sea") == store.places("sea", "sea") == {}
     assert store.replace("nowhere", "x") == {}
     assert store.history(document_id=section.document_id) == before
     assert store.snapshots(section.document_id) == []
@@ -267,7 +279,9 @@ def test_replacing_is_literal(
     section = store.create_document("D").sections[0]
     for text, author in blocks:
         _, section = store.append_block(section.id, Block(text, author))  # type: ignore[arg-type]
+    places = store.places(query, replacement, section_id=section.id, match_case=match_case)
     counts = store.replace(query, replacement, section_id=section.id, match_case=match_case)
+    assert {one: len(spans) for one, spans in places.items()} == counts
     made = store.section(section.id).text
     if match_case:
         assert made == section.text.replace(query, storable(replacement))

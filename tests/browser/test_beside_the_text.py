@@ -185,11 +185,38 @@ def test_words_are_found_everywhere_and_replaced_after_a_question_with_their_num
     expect(written.locator("#text")).to_be_focused()
     assert written.evaluate("getSelection().toString()") == "pier"
     written.get_by_label("Replace with").fill("quay")
-    written.get_by_role("button", name="Replace …").click()
+    written.get_by_role("button", name="Replace all …").click()
     expect(written.get_by_role("dialog")).to_contain_text("Replace “pier” in 3 places?")
     written.get_by_role("button", name="Replace 3 places").click()
     expect(written.locator("#text")).to_have_text("A 👩‍🚀 on the quay. The quay was empty.")
     assert [desk.text(section=number) for number in (0, 1)] == ["One quay.", "A 👩‍🚀 on the quay. The quay was empty."]
+
+
+def test_places_are_looked_at_and_replaced_one_by_one(desk: Desk, written: Page) -> None:
+    written.locator("#text").click()
+    written.keyboard.type("👩‍🚀 A pier, a Pier, a pier.")
+    run_command(written, "Find and replace")
+    written.keyboard.type("pier")
+    told = written.locator("#panel-find [role=status]")
+    expect(told).to_have_text("3 places in 1 section")
+    written.get_by_role("button", name="Next", exact=True).click()
+    expect(told).to_have_text("1 of 3 in this section: “👩‍🚀 A pier, a Pier, a pier.”")
+    written.get_by_role("button", name="Next", exact=True).click()
+    expect(told).to_contain_text("2 of 3 in this section")
+    written.get_by_label("Replace with").fill("quay 🌊")
+    written.get_by_role("button", name="Replace", exact=True).click()
+    expect(written.locator("#text")).to_have_text("👩‍🚀 A pier, a quay 🌊, a pier.")
+    expect(told).to_contain_text("2 of 2 in this section")
+    written.get_by_label("Replace with").press("Enter")
+    expect(written.locator("#text")).to_have_text("👩‍🚀 A pier, a quay 🌊, a quay 🌊.")
+    expect(told).to_contain_text("1 of 1 in this section")
+    assert desk.text() == "👩‍🚀 A pier, a quay 🌊, a quay 🌊."
+    written.locator("#text").press("Control+z")
+    expect(written.locator("#text")).to_have_text("👩‍🚀 A pier, a quay 🌊, a pier.")
+    written.get_by_label("Match case").check()
+    written.get_by_role("searchbox", name="Find").fill("PIER")
+    written.get_by_role("button", name="Replace", exact=True).click()
+    expect(told).to_have_text("“PIER” does not stand in this section.")
 
 
 def test_files_come_in_and_go_out_in_every_format(written: Page, tmp_path: Path) -> None:
