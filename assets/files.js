@@ -82,6 +82,11 @@ command({ id: "import", title: "Import a file: Markdown, Word or plain text", gr
 commandSource(() =>
   desk.outline ? FORMATS.map(([ending, label]) => ({ id: `export-${ending}`, title: `Export as ${label}`, group: "Document", run: () => download(ending) })) : [],
 );
+commandSource(() =>
+  desk.section
+    ? FORMATS.map(([ending, label]) => ({ id: `export-section-${ending}`, title: `Export this section as ${label}`, group: "Section", run: () => download(ending, desk.section.id) }))
+    : [],
+);
 picker.addEventListener("change", async () => {
   const [file] = picker.files;
   if (file) await bringIn(file);

@@ -237,6 +237,10 @@ def test_files_come_in_and_go_out_in_every_format(written: Page, tmp_path: Path)
         written.get_by_role("button", name="Export").click()
         written.get_by_role("menuitem", name="Plain text").last.click()
     assert "Home" not in started.value.path().read_text(encoding="utf-8")
+    written.set_viewport_size({"width": 360, "height": 800})  # where the button has no room
+    with written.expect_download() as started:
+        run_command(written, "Export this section as Markdown")
+    assert started.value.path().read_text(encoding="utf-8") == "# Out\n\nOver the dike.\n"
 
 
 def test_a_setting_of_the_dial_is_kept_with_the_section_or_the_document(desk: Desk, written: Page) -> None:
