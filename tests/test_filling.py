@@ -44,6 +44,8 @@ from model.contract import (
 from model.drawing import Kinds, different
 from model.engine import Engine, common
 from model.filling import Filling
+from model.filling.bench import Bench
+from model.filling.one_hole import ended
 from model.passage import LOOKED_AT, Hole, lay_out
 from model.ranking import Ranking
 from model.tokenizer import ChatTokenizer, PlainTokenizer, byte_level_bpe
@@ -498,10 +500,11 @@ def test_a_block_in_the_middle_is_written_again_for_the_price_of_writing_it(
 
 def test_a_quick_text_ends_where_what_follows_joins_best(engine: Engine) -> None:
     made = filling(engine, ask(hole("the old sea lay"), after=" water", quick=True))
-    (some,) = made._passage.holes
+    (some,) = made._bench.passage.holes
     pieces = [" the", " sea", " lay", " old", " dawn", " lamp"]
     assert some.ends(pieces) == [4, 3, 5]
-    spans = made._ended(some, 0, [1, 2, 3, 4, 5, 6], [0.5] * 6, pieces, [9.0] * 6, [0.0, 0.0, 2.0, 3.0, 4.0, 1.0])
+    closing, joining = [9.0] * 6, [0.0, 0.0, 2.0, 3.0, 4.0, 1.0]
+    spans = ended(made._bench, some, 0, [1, 2, 3, 4, 5, 6], [0.5] * 6, pieces, closing, joining)
     assert [(span.tokens, span.join) for span in spans] == [((1, 2, 3, 4, 5), (1.0,)), ((1, 2, 3), (3.0,))]
 
 
@@ -528,7 +531,7 @@ def test_a_batch_gives_what_one_text_after_the_other_gives(
     engine: Engine, request_: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batched = candidates(engine, request_)
-    monkeypatch.setattr(Filling, "_side_by_side", 1)
+    monkeypatch.setattr(Bench, "_side_by_side", 1)
     one_by_one = candidates(engine, request_)
     assert [candidate.texts for candidate in one_by_one] == [candidate.texts for candidate in batched]
     assert [one.nll for one in one_by_one] == pytest.approx([one.nll for one in batched], abs=1e-4)
@@ -543,7 +546,7 @@ def test_candidates_are_ranked_by_the_nll_that_the_plain_network_gives_them(
     made = filling(engine, request_)
     passage = lay_out(request_, tokenizer)
     prompt = [*tokenizer.prompt(request_.system, request_.user), *passage.left]
-    for found in made._ranking._found[:6]:
+    for found in made._bench.ranking._found[:6]:
         line, counted, own = [*prompt], [], []
         for part, hole_ in zip(found.tokens, passage.holes, strict=True):
             own += range(len(line), len(line) + len(part))
