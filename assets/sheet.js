@@ -166,11 +166,12 @@ export function setField(name, value) {
   growBrief();
 }
 
+const isTarget = (words) => Number.isInteger(words) && words >= 1 && words <= MAX_TARGET_WORDS;
+
 /** The length that stands in a field, or null; the field and a note say what is wrong with it. */
 export function readTarget(field) {
   const target = Number(field.value);
-  const possible = Number.isInteger(target) && target >= 1 && target <= MAX_TARGET_WORDS;
-  if (possible) {
+  if (isTarget(target)) {
     field.removeAttribute("aria-invalid");
     unnote("length");
     return target;
@@ -178,6 +179,17 @@ export function readTarget(field) {
   field.setAttribute("aria-invalid", "true");
   note(`A length is a whole number of words, from 1 to ${MAX_TARGET_WORDS}.`, "length");
   return null;
+}
+
+/** A length counts as soon as it is one, for who writes from within the field; what is none is said when it is left. */
+function typeTarget() {
+  const field = $("target");
+  if (!isTarget(Number(field.value))) return;
+  field.removeAttribute("aria-invalid");
+  unnote("length");
+  desk.section.target_words = Number(field.value);
+  sheet.keeper.change({ target_words: desk.section.target_words });
+  tell("counted");
 }
 
 function changeTarget() {
@@ -217,6 +229,7 @@ command({ id: "to-length", title: "Change the length", group: "Section", when: o
 onField("section-title", "title");
 onField("brief", "brief");
 onField("status", "status");
+$("target").addEventListener("input", typeTarget);
 $("target").addEventListener("change", changeTarget);
 addEventListener("resize", growBrief);
 on("model", fitTo);

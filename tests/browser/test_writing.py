@@ -67,6 +67,20 @@ def test_it_stops_in_the_middle_keeps_what_is_locked_and_goes_on_from_there(desk
     assert desk.text().startswith(so_far)
 
 
+def test_a_length_that_is_being_typed_is_the_one_that_is_written(desk: Desk, written: Page) -> None:
+    length = written.get_by_label("Length")
+    length.select_text()
+    written.keyboard.type("60")
+    expect(written.locator("#write")).to_have_text("Write 60 words")
+    written.keyboard.press("Control+Enter")
+    expect(written.locator("#meter-words")).to_have_text("60 of 60")
+    assert len(desk.text().split()) == 60
+    expect(length).to_be_focused()
+    length.select_text()
+    written.keyboard.type("0")  # no length, so what was there counts
+    expect(written.locator("#meter-words")).to_have_text("60 of 60")
+
+
 def test_a_section_that_has_its_words_goes_on_by_a_paragraph(desk: Desk, written: Page) -> None:
     written.locator("#write", has_text="Write").click()
     written.locator("#write", has_text="Continue, a paragraph").click()
