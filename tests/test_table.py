@@ -587,7 +587,7 @@ def test_every_configuration_is_possible(name: str) -> None:
 
 def test_mdlm_and_sedd_differ_in_their_loss_alone_where_seeds_are_compared(tmp_path: Path) -> None:
     small, seeds = (trainings(Plan.read(ROOT / "lab" / f"{name}.toml"), tmp_path) for name in ("small", "seeds"))
-    assert list(seeds) == ["mdlm", "mdlm@2", "mdlm@3", "sedd", "sedd@2", "sedd@3"]
+    assert list(seeds) == ["mdlm", "mdlm@2", "mdlm@3", "mdlm@4", "sedd", "sedd@2", "sedd@3", "sedd@4"]
     assert seeds["sedd"] == replace(small["sedd"], search_rows=seeds["sedd"].search_rows)
     for name, settings in seeds.items():
         as_sedd = replace(settings, system="sedd", out=seeds["sedd"].out, seed=seeds["sedd"].seed)

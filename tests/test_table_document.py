@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,31 @@ def test_the_sentences_have_the_numbers_of_the_result() -> None:
     found = {one["system"]: one["interval"] for one in RESULT["clipping"]}
     assert "The search finds U[0.45, 0.95] for blocks of 4 and 8 and U[0.5, 1] for 16" in told
     assert (found["bd3-4"], found["bd3-8"], found["bd3-16"]) == ([0.45, 0.95], [0.45, 0.95], [0.5, 1.0])
+
+
+def test_what_seeds_do_is_told_as_it_was_measured() -> None:
+    page = (ROOT / "docs" / "lab-seeds.md").read_text(encoding="utf-8")
+    result: dict[str, Any] = json.loads((ROOT / "docs" / "lab-seeds" / "table.json").read_text(encoding="utf-8"))
+    assert page[page.index(BEGIN) + len(BEGIN) : page.index(END)].strip() == markdown(result, "lab-seeds/").strip()
+    assert all((ROOT / "docs" / "lab-seeds" / name).exists() for name in result["plots"])
+    said, told = (" ".join(text.split()) for text in (page[: page.index(BEGIN)], PAGE[: PAGE.index(BEGIN)]))
+    (order,) = result["seeds"]["order"]
+    assert f"MDLM is ahead of SEDD by {figure(order['more'])} nats" in said
+    assert f"MDLM is ahead by {figure(order['more'])}." in told
+    mdlm, sedd = result["seeds"]["of"]
+    apart, other = statistics.stdev(mdlm["values"]), statistics.stdev(sedd["values"])
+    assert f"Seeds move MDLM by {apart:.3f} nats a token (standard deviation), SEDD by {other:.3f}" in said
+    assert f"they moved MDLM by {apart:.3f} and SEDD by {other:.3f} nats" in told
+    anew = math.log(cell("mdlm", "perplexity"))
+    assert min(anew - value for value in mdlm["values"]) > 0
+    below = (anew - mdlm["mean"]["value"]) / apart
+    assert (
+        f"it has {anew:.3f} nats in the lab's table, more than each of the four ({mdlm['mean']['value']:.3f} in" in said
+    )
+    assert f"{below:.1f} standard deviations below" in said
+    sixteen = math.log(cell("bd3-16", "perplexity"))
+    assert f"ahead of the best of these all the same ({sixteen:.3f})" in said
+    assert sixteen < min(mdlm["values"])
 
 
 def test_a_result_is_put_between_the_marks_and_nothing_else_changes(tmp_path: Path) -> None:
