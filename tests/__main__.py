@@ -27,9 +27,16 @@ def places(arguments: Sequence[str]) -> list[str]:
     return [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
 
 
+PROCESSES = "3"
+"""One more than cores: browser tests wait for a page, and tests that kill wait for processes."""
+
+
 def side_by_side(arguments: Sequence[str]) -> list[str]:
-    """Options with which the whole suite runs in two processes, a file in one of them; a part of it needs no second."""
-    return [] if places(arguments) else ["-n", "2", "--dist", "loadfile"]
+    """Options with which the whole suite runs in several processes, a file in one of them; a part of it runs in one.
+
+    In the order of their names: long files with few tests would come last otherwise, when nothing else is left.
+    """
+    return [] if places(arguments) else ["-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -43,7 +50,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     os.chdir(ROOT)
     options = side_by_side(arguments)
     if options:
-        os.environ["OMP_NUM_THREADS"] = "1"  # each process has a core to itself
+        os.environ["OMP_NUM_THREADS"] = "1"  # there are as many processes as cores already
     go_on_with([sys.executable, "-m", "pytest", *options, *arguments])
 
 
