@@ -67,11 +67,13 @@ async function open(documentId, sectionId, replace) {
     closeDrawer();
     return;
   }
+  const heard = desk.heard.get(wanted.id);
   const answer = await attempt("section", { section_id: wanted.id });
   if (turn !== opening) return latest;
   if (!answer) return;
   closeSection();
   openSection(answer.section);
+  if (desk.heard.get(wanted.id) !== heard) sheet.keeper.catchUp(); // blocks that locked in meanwhile went to nobody
   closeDrawer();
 }
 

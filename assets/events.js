@@ -30,7 +30,10 @@ function onEvent(event) {
       if (job) job.step = null;
       setMeter(event);
       if (here) sheet.keeper.locked(event);
-      else refreshSoon();
+      else {
+        hear(event);
+        refreshSoon();
+      }
       break;
     case "job":
       onJob(event);
@@ -43,6 +46,7 @@ function onEvent(event) {
       tell("takes", event);
       break;
     case "changed":
+      if (!here) hear(event);
       if (here) sheet.keeper.heard(event.revision);
       else if (event.section_id === null || event.document_id === desk.outline?.id) refreshSoon();
       else refreshDocumentsSoon();
@@ -50,6 +54,11 @@ function onEvent(event) {
     default:
       break;
   }
+}
+
+/** For who is just about to open that section, with an answer that may be older. */
+function hear({ section_id }) {
+  if (section_id !== null) desk.heard.set(section_id, (desk.heard.get(section_id) ?? 0) + 1);
 }
 
 function setMeter({ meter, section_id }) {

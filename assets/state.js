@@ -9,6 +9,7 @@ export const desk = {
   documents: [],
   outline: null, // the open document without texts
   section: null, // the open section's facts
+  heard: new Map(), // section → how often the server told of a change of its text while it was not open
   view: "edit",
 };
 

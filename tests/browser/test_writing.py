@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from model.catalog import SMOLLM2
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
@@ -107,13 +107,33 @@ def test_escape_stops_no_section_that_is_not_before_the_writers_eyes(desk: Desk,
     write_until_held(desk, written)
     written.keyboard.press("Alt+PageDown")
     expect(written.get_by_label("Title of the section")).to_have_value("Morning")
-    news = desk.session.subscribe()
     written.keyboard.press("Escape")
     desk.script.release()
-    while (event := news.get(20)) is not None and (event["type"], event.get("state")) != ("job", "finished"):
-        pass
-    assert event is not None
-    assert len(desk.text().split()) == 150
+    written.keyboard.press("Alt+PageUp")
+    expect(written.locator("#meter-words")).to_have_text("150 of 150")
+
+
+def test_blocks_that_lock_in_while_their_section_is_being_opened_are_in_it(desk: Desk, written: Page) -> None:
+    document = desk.session.document(1)
+    desk.session.add_section(1, document.revision, after=document.sections[0].id, title="Morning", brief="Light.")
+    expect(written.locator("#outline .name")).to_have_text(["Night", "Morning"])
+    write_until_held(desk, written)
+    written.keyboard.press("Alt+PageDown")
+    expect(written.get_by_label("Title of the section")).to_have_value("Morning")
+    news = desk.session.subscribe()
+
+    def answer_late(route: Route) -> None:
+        """With the section as it was before the rest of it was written."""
+        answer = route.fetch()
+        desk.script.release()
+        while (event := news.get(20)) is not None and (event["type"], event.get("state")) != ("job", "finished"):
+            pass
+        route.fulfill(response=answer)
+
+    written.route("**/section", answer_late, times=1)
+    written.keyboard.press("Alt+PageUp")
+    expect(written.locator("#meter-words")).to_have_text("150 of 150")
+    assert text_of(written) == desk.text()
 
 
 def test_a_tab_that_comes_back_shows_the_text_so_far_and_the_running_job(
