@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from model.catalog import SMOLLM2
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
@@ -120,18 +120,15 @@ def test_blocks_that_lock_in_while_their_section_is_being_opened_are_in_it(desk:
     write_until_held(desk, written)
     written.keyboard.press("Alt+PageDown")
     expect(written.get_by_label("Title of the section")).to_have_value("Morning")
-    news = desk.session.subscribe()
-
-    def answer_late(route: Route) -> None:
-        """With the section as it was before the rest of it was written."""
-        answer = route.fetch()
-        desk.script.release()
-        while (event := news.get(20)) is not None and (event["type"], event.get("state")) != ("job", "finished"):
-            pass
-        route.fulfill(response=answer)
-
-    written.route("**/section", answer_late, times=1)
-    written.keyboard.press("Alt+PageUp")
+    held: list[tuple[Route, APIResponse]] = []
+    written.route("**/verb/section", lambda route: held.append((route, route.fetch())), times=1)
+    with written.expect_request("**/verb/section"):
+        written.keyboard.press("Alt+PageUp")
+    expect(written.locator("#engine-line")).to_contain_text("is being written")
+    desk.script.release()
+    expect(written.locator("#engine-line")).not_to_contain_text("is being written")
+    ((route, answer),) = held
+    route.fulfill(response=answer)  # the section as it was before the rest of it was written
     expect(written.locator("#meter-words")).to_have_text("150 of 150")
     assert text_of(written) == desk.text()
 
