@@ -225,6 +225,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacing:
+    """Words for others, letter by letter: in a section, in a document, or in all there is.
+
+    start  character of the section's text: the place that begins there alone.
+    """
+
+    query: str
+    replacement: str
+    document_id: int | None = None
+    section_id: int | None = None
+    match_case: bool = False
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A section in which a search found something, best first.
 

@@ -16,7 +16,7 @@ from app.models import Model, models
 from app.passages import BadPassage, Kind, passage
 from app.press import Press
 from app.prompt import PromptError, Reading
-from app.records import DocumentFields, EditKind, Exchange, HistoryRow, SectionFields
+from app.records import DocumentFields, EditKind, Exchange, HistoryRow, Replacing, SectionFields
 from app.revising import ReviseTask
 from app.store import MAX_TARGET_WORDS, Deleted, Hit, Snapshot, SnapshotCard, Store, Take, Version
 from app.task import Ending, Refused, Task
@@ -218,28 +218,13 @@ class Session:
     def search(self, query: str) -> list[Hit]:
         return self._store.search(query)
 
-    def places(
-        self, query: str, replacement: str, *, document_id: int | None, section_id: int | None, match_case: bool
-    ) -> dict[int, list[tuple[int, int]]]:
+    def places(self, wanted: Replacing) -> dict[int, list[tuple[int, int]]]:
         """Where `replace` would put something else, by section."""
-        return self._store.places(
-            query, replacement, document_id=document_id, section_id=section_id, match_case=match_case
-        )
+        return self._store.places(wanted)
 
-    def replace(
-        self,
-        query: str,
-        replacement: str,
-        *,
-        document_id: int | None = None,
-        section_id: int | None = None,
-        match_case: bool = False,
-        start: int | None = None,
-    ) -> dict[int, int]:
-        """How many places were changed, by section. start: of the only one."""
-        counts = self._store.replace(
-            query, replacement, document_id=document_id, section_id=section_id, match_case=match_case, start=start
-        )
+    def replace(self, wanted: Replacing) -> dict[int, int]:
+        """How many places were changed, by section."""
+        counts = self._store.replace(wanted)
         for changed_id in counts:
             self._tell_section(self._store.section(changed_id))
         return counts

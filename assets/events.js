@@ -46,9 +46,12 @@ function onEvent(event) {
       tell("takes", event);
       break;
     case "changed":
-      if (!here) hear(event);
-      if (here) sheet.keeper.heard(event.revision);
-      else if (event.section_id === null || event.document_id === desk.outline?.id) refreshSoon();
+      if (here) {
+        sheet.keeper.heard(event.revision);
+        break;
+      }
+      hear(event);
+      if (event.section_id === null || event.document_id === desk.outline?.id) refreshSoon();
       else refreshDocumentsSoon();
       break;
     default:

@@ -183,13 +183,7 @@ export function readTarget(field) {
 
 /** A length counts as soon as it is one, for who writes from within the field; what is none is said when it is left. */
 function typeTarget() {
-  const field = $("target");
-  if (!isTarget(Number(field.value))) return;
-  field.removeAttribute("aria-invalid");
-  unnote("length");
-  desk.section.target_words = Number(field.value);
-  sheet.keeper.change({ target_words: desk.section.target_words });
-  tell("counted");
+  if (isTarget(Number($("target").value))) changeTarget();
 }
 
 function changeTarget() {

@@ -35,7 +35,7 @@ from model.contract import (
 from model.denoiser import BlockCache, Denoiser
 from model.drawing import Kinds
 from model.ending import Target, target_of, words_of
-from model.filling import Filling
+from model.filling import Bench, Filling
 from model.finale import ENDING_TOKENS, LAST_WORDS, Finale
 from model.kept_speed import Speed, known_or
 from model.passage import lay_out
@@ -150,7 +150,8 @@ class Engine:
             sampler = BlockSampler(self._network, BLOCK_SIZE_1)
             yield from self._reading(request.job, sampler, prompt, request.dial)
             self._kinds = self._kinds or Kinds(self._tokenizer, facts, sampler.cache.tokens.device)
-            filling = Filling(network, self._tokenizer, self._kinds, request, passage, sampler.cache)
+            bench = Bench(network, self._tokenizer, self._kinds, request, passage, sampler.cache)
+            filling = Filling(bench)
             for shown in filling.steps():
                 slots = slots_of(shown.tokens, shown.sureness, self._tokenizer, facts.mask)
                 decided = sum(slot.text is not None for slot in slots)

@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "app.verbs.documents": {
         "app.draft", "app.render", "app.session", "app.verbs.dial", "app.verbs.fields", "app.verbs.shapes",
     },
-    "app.verbs.finding": {"app.session", "app.verbs.fields", "app.verbs.shapes"},
+    "app.verbs.finding": {"app.records", "app.session", "app.verbs.fields", "app.verbs.shapes"},
     "app.verbs.history": {"app.draft", "app.events", "app.session", "app.verbs.fields", "app.verbs.shapes"},
     "app.verbs.writing": {"app.passages", "app.session", "app.verbs.dial", "app.verbs.fields", "app.verbs.shapes"},
     "app.verbs.dial": {"app.session", "app.verbs.fields", "model.contract"},

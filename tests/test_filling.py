@@ -43,8 +43,7 @@ from model.contract import (
 )
 from model.drawing import Kinds, different
 from model.engine import Engine, common
-from model.filling import Filling
-from model.filling.bench import Bench
+from model.filling import Bench, Filling
 from model.filling.one_hole import ended
 from model.passage import LOOKED_AT, Hole, lay_out
 from model.ranking import Ranking
@@ -520,7 +519,7 @@ def filling(engine: Engine, request: Fill) -> Filling:
         engine._network.commit(torch.tensor([tokens[:-1]]), cache)
         cache.decide(torch.tensor(tokens[-1:]))
         kinds = Kinds(engine._tokenizer, engine._network.facts, torch.device("cpu"))
-        made = Filling(engine._network, engine._tokenizer, kinds, request, passage, cache)
+        made = Filling(Bench(engine._network, engine._tokenizer, kinds, request, passage, cache))
         for _ in made.steps():
             pass
     return made

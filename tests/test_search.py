@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.draft import Block, Section, storable
+from app.records import Replacing
 from app.store import Hit, InvalidValue, NotFound, Store
 from app.store.searching import BATCH_CHARS
 from tests.quick_store import quick_store
@@ -211,7 +212,7 @@ def test_a_word_is_replaced_everywhere_in_one_step_for_each_section(store: Store
     other = store.create_document("Other")
     far = type_in(store, other.sections[0], "No SEA here.")
     near = type_in(store, store.add_section(other.id, 0, after=None).sections[0], "No lake.")
-    assert store.replace("sea", "lake") == {section.id: 2, far.id: 1}
+    assert store.replace(Replacing("sea", "lake")) == {section.id: 2, far.id: 1}
     assert store.section(section.id).text == "The café by the lake. The lake was calm."
     assert store.section(far.id).text == "No lake here."
     assert store.section(near.id) == near
@@ -229,41 +230,44 @@ def test_replacing_keeps_to_its_scope_and_case(store: Store, section: Section) -
     document = store.add_section(section.document_id, 0, after=section.id)
     second = type_in(store, document.sections[1], "The sea, the Sea.")
     other = type_in(store, store.create_document("Other").sections[0], "The sea.")
-    assert store.replace("The", "A", section_id=second.id, match_case=True) == {second.id: 1}
+    assert store.replace(Replacing("The", "A", section_id=second.id, match_case=True)) == {second.id: 1}
     assert store.section(second.id).text == "A sea, the Sea."
-    assert store.replace("sea", "lake", document_id=document.id, match_case=True) == {section.id: 2, second.id: 1}
+    assert store.replace(Replacing("sea", "lake", document_id=document.id, match_case=True)) == {
+        section.id: 2,
+        second.id: 1,
+    }
     assert store.section(second.id).text == "A lake, the Sea."
     assert store.section(other.id) == other
 
 
 def test_one_place_is_replaced_alone_and_without_a_snapshot(store: Store, section: Section) -> None:
-    (spans,) = store.places("sea", "lake", section_id=section.id).values()
+    (spans,) = store.places(Replacing("sea", "lake", section_id=section.id)).values()
     assert [section.text[start:end].lower() for start, end in spans] == ["sea", "sea"]
     (_, (start, end)) = spans
-    assert store.replace("sea", "lake", section_id=section.id, start=start) == {section.id: 1}
+    assert store.replace(Replacing("sea", "lake", section_id=section.id, start=start)) == {section.id: 1}
     assert store.section(section.id).text == section.text[:start] + "lake" + section.text[end:]
-    assert store.replace("sea", "lake", section_id=section.id, start=start) == {}
+    assert store.replace(Replacing("sea", "lake", section_id=section.id, start=start)) == {}
     assert store.snapshots(section.document_id) == []
     with pytest.raises(InvalidValue, match="say which section"):
-        store.replace("sea", "lake", start=0)
+        store.replace(Replacing("sea", "lake", start=0))
 
 
 def test_what_stands_there_already_is_not_replaced(store: Store, section: Section) -> None:
     before = store.history(document_id=section.document_id)
-    assert store.replace("sea", "sea") == store.places("sea", "sea") == {}
-    assert store.replace("nowhere", "x") == {}
+    assert store.replace(Replacing("sea", "sea")) == store.places(Replacing("sea", "sea")) == {}
+    assert store.replace(Replacing("nowhere", "x")) == {}
     assert store.history(document_id=section.document_id) == before
     assert store.snapshots(section.document_id) == []
 
 
 def test_replacing_nothing_or_nowhere_is_one_sentence(store: Store, section: Section) -> None:
     with pytest.raises(InvalidValue, match="nothing to look for"):
-        store.replace("", "x")
+        store.replace(Replacing("", "x"))
     for number in (0, -1, 999, 10**30):
         with pytest.raises(NotFound):
-            store.replace("sea", "x", document_id=number)
+            store.replace(Replacing("sea", "x", document_id=number))
         with pytest.raises(NotFound):
-            store.replace("sea", "x", section_id=number)
+            store.replace(Replacing("sea", "x", section_id=number))
 
 
 @given(
@@ -279,8 +283,8 @@ def test_replacing_is_literal(
     section = store.create_document("D").sections[0]
     for text, author in blocks:
         _, section = store.append_block(section.id, Block(text, author))  # type: ignore[arg-type]
-    places = store.places(query, replacement, section_id=section.id, match_case=match_case)
-    counts = store.replace(query, replacement, section_id=section.id, match_case=match_case)
+    places = store.places(Replacing(query, replacement, section_id=section.id, match_case=match_case))
+    counts = store.replace(Replacing(query, replacement, section_id=section.id, match_case=match_case))
     assert {one: len(spans) for one, spans in places.items()} == counts
     made = store.section(section.id).text
     if match_case:

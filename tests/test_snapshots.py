@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.draft import Block, Document, Section
+from app.records import Replacing
 from app.store import InvalidValue, NotFound, StaleDocument, Store
 from app.store.keeping import DOCUMENT_FIELDS, SECTION_FIELDS
 from tests.quick_store import Clock, quick_store
@@ -176,7 +177,7 @@ def test_every_change_is_a_first_change(store: Store, document: Document, clock:
         case "change":
             store.change_document(document.id, document.revision, notes="N")
         case "replace":
-            store.replace("Look", "See")
+            store.replace(Replacing("Look", "See"))
     cards = [card for card in store.snapshots(document.id) if card.kind == "daily"]
     assert [what_it_says(store.snapshot(card.id).document) for card in cards] == [what_it_says(document)]
 

@@ -8,7 +8,7 @@ denoises all of them.
 Works on copies of the cache. Knows nothing of events and of how a passage was cut into tokens.
 """
 
-from model.filling.bench import Shown
+from model.filling.bench import Bench
 from model.filling.filling import Filling
 
-__all__ = ["Filling", "Shown"]
+__all__ = ["Bench", "Filling"]

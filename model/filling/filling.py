@@ -7,34 +7,20 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from model.contract import Candidate, Fill
-from model.denoiser import BlockCache, Denoiser
-from model.drawing import Kinds, Texts
+from model.contract import Candidate
+from model.drawing import Texts
 from model.filling.bench import Bench, Shown
 from model.filling.cells import cells_of
 from model.filling.one_hole import fill_one_hole
 from model.filling.several_holes import fill_several_holes
 from model.filling.without_reading import denoise_all
-from model.passage import Passage
-from model.tokenizer import TextTokenizer
 
 
 class Filling:
-    """`steps` is to be exhausted; `candidates` are there then, best first, and nfe counts the forwards.
+    """`steps` is to be exhausted; `candidates` are there then, best first, and nfe counts the forwards."""
 
-    cache  of one text: has read what stands before the first hole, all of it but perhaps the last token.
-    """
-
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        tokenizer: TextTokenizer,
-        kinds: Kinds,
-        request: Fill,
-        passage: Passage,
-        cache: BlockCache,
-    ) -> None:
-        self._bench = Bench(denoiser, tokenizer, kinds, request, passage, cache)
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
         self.candidates: tuple[Candidate, ...] = ()
 
     @property
