@@ -40,6 +40,22 @@ export async function ask(verb, given = {}, { leaving = false } = {}) {
   return answer;
 }
 
+const readings = new Set();
+
+/** Asks about something that may be deleted meanwhile; who deletes it waits until such are `answered`. */
+export async function read(verb, given) {
+  const answer = ask(verb, given);
+  readings.add(answer);
+  try {
+    return await answer;
+  } finally {
+    readings.delete(answer);
+  }
+}
+
+/** Resolves once all that is being read now is answered: what it asks about may go then. */
+export const answered = () => Promise.allSettled(readings);
+
 /** Follows the desk's events; the browser comes back by itself after a break, and `opened` says so. */
 export function listen({ opened, event, lost }) {
   let source;

@@ -1,6 +1,6 @@
 // Asks the desk for something; where it says no, the writer reads why.
 
-import { Away, Refusal, ask } from "./api.js";
+import { Away, Refusal, ask, read } from "./api.js";
 import { note, unnote } from "./dialogs.js";
 import { desk, setOutline, tell } from "./state.js";
 
@@ -19,24 +19,15 @@ export async function attempt(verb, given) {
   }
 }
 
-const inquiries = new Set();
-
 /** Runs a verb whose refusal is of no interest to the writer. Resolves to null where it was refused. */
 export async function inquire(verb, given) {
-  const answer = ask(verb, given);
-  inquiries.add(answer);
   try {
-    return await answer;
+    return await read(verb, given);
   } catch (error) {
     if (error instanceof Away || error instanceof Refusal) return null;
     throw error;
-  } finally {
-    inquiries.delete(answer);
   }
 }
-
-/** Resolves once all that is being inquired about now is answered: what it asks about may go then. */
-export const answered = () => Promise.allSettled(inquiries);
 
 /** What is not a refusal stays an error. */
 export function sayRefusal(error, verb) {

@@ -1,6 +1,6 @@
 // Beside the text: exactly what the model would read to write on here, by origin; what does not fit is said first.
 
-import { Away, Refusal, ask } from "./api.js";
+import { Away, Refusal, read } from "./api.js";
 import { $, el, say, show } from "./dom.js";
 import { openPanel, panelTab, redraw } from "./panel.js";
 import { sheet } from "./sheet.js";
@@ -27,7 +27,7 @@ async function asked() {
   const { title, brief } = desk.section;
   if (!title.trim() && !brief.trim() && sheet.editor.empty) return { refused: NOTHING };
   try {
-    const answer = await ask("context", { section_id: keeper.id });
+    const answer = await read("context", { section_id: keeper.id });
     return sheet.keeper === keeper ? answer : null;
   } catch (error) {
     if (error instanceof Refusal) return { refused: error.message };

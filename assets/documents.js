@@ -1,8 +1,8 @@
 // The documents, the title of the open one, and the way to a place in it.
 
 import { typeAhead } from "./ahead.js";
-import { Away, Refusal, ask } from "./api.js";
-import { answered, attempt, inquire, sayRefusal } from "./asking.js";
+import { Away, Refusal, answered, ask, read } from "./api.js";
+import { attempt, inquire, sayRefusal } from "./asking.js";
 import { command, commandSource } from "./commands.js";
 import { chooseText, confirm, note } from "./dialogs.js";
 import { $, memory, say, show } from "./dom.js";
@@ -22,6 +22,7 @@ const EMPTY_DESK = {
 
 let opening = 0; // counts openings, so that a slow answer does not overtake a later one
 let latest = Promise.resolve(); // the last of them; those that it overtook end with it
+let listing = 0; // counts readings of the list likewise
 let shown = null; // the document whose title stands in the bar
 let pending = null; // {id, born, fields, before}: fields of the document that are not saved yet, and what they were
 let turns = Promise.resolve(); // the last change of a document that was asked for
@@ -134,8 +135,9 @@ async function removeDocument() {
 }
 
 export async function refreshDocuments() {
+  const turn = ++listing;
   const answer = await inquire("documents");
-  if (!answer) return;
+  if (!answer || turn !== listing) return;
   desk.documents = answer.documents;
   tell("lists");
 }
@@ -146,7 +148,7 @@ export const refreshSoon = later(async () => {
   const { outline } = desk;
   if (!outline) return;
   try {
-    const { document: fresh } = await ask("document", { document_id: outline.id });
+    const { document: fresh } = await read("document", { document_id: outline.id });
     if (desk.outline?.id !== fresh.id || fresh.revision < desk.outline.revision) return;
     Object.assign(fresh, pending?.fields);
     setOutline(fresh);

@@ -10,7 +10,23 @@ import { later } from "./timing.js";
 
 const refreshDocumentsSoon = later(refreshDocuments, 200);
 
+const AGAIN_MS = 1500;
+
+let early = null; // told while the state is being read: it may be newer
+let comings = 0; // counts readings of the state, so that a slow answer does not overtake a later one
+
 function onEvent(event) {
+  if (early) early.push(event);
+  else takeIn(event);
+}
+
+function takeInEarly() {
+  const told = early ?? [];
+  early = null;
+  told.forEach(takeIn);
+}
+
+function takeIn(event) {
   const here = event.section_id === desk.section?.id;
   const job = desk.jobs.find((each) => each.job === event.job);
   switch (event.type) {
@@ -100,15 +116,21 @@ function onJob(event) {
 
 /** The events have begun, or begun again after a break: all is read anew. */
 async function come() {
+  const turn = ++comings;
+  early ??= [];
   let state;
   try {
     state = await ask("state");
   } catch (error) {
-    if (error instanceof Away) return;
-    if (!(error instanceof Refusal)) throw error;
-    note(error.message);
+    if (error instanceof Away) setTimeout(() => turn === comings && come(), AGAIN_MS);
+    else if (!(error instanceof Refusal)) throw error;
+    else {
+      note(error.message);
+      takeInEarly();
+    }
     return;
   }
+  if (turn !== comings) return;
   const first = !desk.model;
   const jobs = [state.job, ...(state.waiting ?? [])].filter(Boolean);
   Object.assign(desk, { documents: state.documents, engine: state.engine, jobs });
@@ -117,6 +139,7 @@ async function come() {
     desk.model = state.model; // started again, the desk may have another one
     tell("model", state.model);
   }
+  takeInEarly();
   if (first) await openPlace(true);
   else {
     unnote("away");

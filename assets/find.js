@@ -24,6 +24,7 @@ const AROUND = 24; // characters that are shown on either side of a place
 
 let form = null; // the fields, once they are made
 let found = null; // {id, range}: the place in the open section that “Replace” is about
+let spokenOf = null; // the words of which “Next” or “Replace” have said where they stand in the section
 let asked = 0; // counts questions, so that a slow answer does not overtake a later one
 
 function make(host) {
@@ -84,7 +85,7 @@ async function search() {
   const { hits } = answer;
   const places = hits.reduce((sum, hit) => sum + hit.count, 0);
   const says = hits.length ? `${number(places)} ${places === 1 ? "place" : "places"} in ${number(hits.length)} ${hits.length === 1 ? "section" : "sections"}` : "Nothing is written like that.";
-  if (!found) say(told, words ? says : "Titles, briefs, notes and texts of all documents are searched.");
+  if (words !== spokenOf) say(told, words ? says : "Titles, briefs, notes and texts of all documents are searched.");
   list.replaceChildren(...hits.map(line));
 }
 
@@ -147,6 +148,7 @@ function hold(range) {
 
 function forget() {
   found = null;
+  spokenOf = null;
   mark("found", []);
 }
 
@@ -160,21 +162,21 @@ function around(text, { start, end }) {
 /** Goes to the place behind `from`, by default the one where the writer is; after the last one to the first. */
 async function nextPlace(from = null) {
   const { told } = form;
-  if (!form.query.value) return form.query.focus();
+  const query = form.query.value;
+  if (!query) return form.query.focus();
   if (!desk.section) return say(told, "Open a section first.");
   setView("edit");
   await saveAll();
   const { editor, keeper } = sheet;
   if (!keeper) return undefined;
   const answer = await inquire("places", { section_id: keeper.id, ...asks() });
-  if (!answer || sheet.keeper !== keeper) return undefined;
+  if (!answer || sheet.keeper !== keeper || form.query.value !== query) return undefined;
   const { text } = editor;
-  const places = answer.places.map(([start, end]) => ({ start: toUnits(text, start), end: toUnits(text, end) }));
-  if (!places.length) {
-    forget();
-    return say(told, `“${form.query.value}” does not stand in this section.`);
-  }
   const here = from ?? (found?.id === keeper.id ? editor.placesOf(found.range).end : editor.chosen?.end ?? 0);
+  forget();
+  spokenOf = query.trim();
+  const places = answer.places.map(([start, end]) => ({ start: toUnits(text, start), end: toUnits(text, end) }));
+  if (!places.length) return say(told, `“${query}” does not stand in this section.`);
   const at = Math.max(0, places.findIndex(({ start }) => start >= here));
   const range = editor.range(places[at].start, places[at].end);
   hold(range);

@@ -5,7 +5,7 @@
 // (`seen`); blocks that the model appended since stay behind it. A save can change how the covered text is cut into
 // blocks, so places told before it are shifted by what it changed.
 
-import { Away, Refusal, ask } from "./api.js";
+import { Away, Refusal, ask, read } from "./api.js";
 import { memory } from "./dom.js";
 
 const IDLE_MS = 400;
@@ -272,7 +272,7 @@ export class Keeper {
     const { seen } = this;
     let answer;
     try {
-      answer = await ask("section", { section_id: this.id, seen });
+      answer = await read("section", { section_id: this.id, seen });
     } catch (error) {
       if (error instanceof Refusal && error.kind === "NotFound") this.#hooks.gone(error.message);
       else if (!(error instanceof Away)) throw error;

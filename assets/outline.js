@@ -1,7 +1,8 @@
 // The sections of the open document: added, moved, deleted, gone through.
 
 import { typeAhead } from "./ahead.js";
-import { answered, attempt } from "./asking.js";
+import { answered } from "./api.js";
+import { attempt } from "./asking.js";
 import { command, commandSource } from "./commands.js";
 import { confirm, speak } from "./dialogs.js";
 import { $, show } from "./dom.js";

@@ -100,9 +100,7 @@ async function predict() {
 }
 
 async function retry() {
-  const answer = await attempt("retry", {});
-  if (answer) desk.engine = answer.engine;
-  tell("writing");
+  await attempt("retry", {}); // what becomes of it is told by events, and may be told before the answer is here
 }
 
 // ----------------------------------------------------------------------------------------------------------- drawing

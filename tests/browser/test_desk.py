@@ -6,8 +6,10 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
+from app.answers import dumps
+from app.verbs import VERBS, Fields
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
 
 # ------------------------------------------------------------------------------------------------ documents, sections
@@ -204,9 +206,37 @@ def test_a_model_that_fails_is_a_sentence_an_editor_and_another_try(
     expect(page.locator("#saved")).to_have_text("Saved")
     expect(page.locator("#write")).to_be_disabled()
     stopped_desk.script.change(unavailable=None)
+    late: list[tuple[Route, APIResponse]] = []
+    page.route("**/verb/retry", lambda route: late.append((route, route.fetch())))
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#write")).to_be_enabled()
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    with page.expect_response("**/verb/retry"):  # it tells of an hour when the model was not ready yet
+        late[0][0].fulfill(response=late[0][1])
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(page.locator("#write")).to_be_enabled()
+
+
+def test_what_is_told_while_the_state_is_being_read_is_newer_than_it(
+    stopped_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    stopped_desk.script.change(hold_opening=True)
+    page: Page = request.getfixturevalue("page")
+    page.get_by_role("button", name="Start a document").click()
+    expect(page.locator("#engine-line")).to_have_text("The model is being fetched.")
+
+    def answer_late(route: Route) -> None:
+        early = dumps(VERBS["state"](stopped_desk.session, Fields({})))
+        news = stopped_desk.session.subscribe()
+        stopped_desk.script.change(hold_opening=False)
+        while (event := news.get(20)) is not None and event.get("state") != "ready":
+            pass
+        news.close()
+        route.fulfill(body=early, content_type="application/json")
+
+    page.route("**/verb/state", answer_late, times=1)
+    page.reload()
+    expect(page.locator("#write")).to_be_enabled()
 
 
 def test_a_job_that_fails_is_a_sentence_and_keeps_its_blocks(desk: Desk, written: Page) -> None:
@@ -339,7 +369,7 @@ def test_it_fits_every_width(desk: Desk, written: Page, width: int) -> None:
     written.locator("#text").click()
     written.keyboard.insert_text("A word. " * 60 + "y" * 400)
     written.set_viewport_size({"width": width, "height": 740})
-    assert written.evaluate(NO_OVERFLOW)
+    written.wait_for_function(NO_OVERFLOW)
     for name in ("Title of the section", "Brief", "Length", "Text of the section"):
         expect(written.get_by_label(name)).to_be_visible()
     expect(written.locator("#write")).to_be_in_viewport(ratio=1)
@@ -347,7 +377,7 @@ def test_it_fits_every_width(desk: Desk, written: Page, width: int) -> None:
     assert measure is not None
     assert measure["width"] <= 38 * 16 + 1
     written.get_by_role("button", name="Fine settings").click()
-    assert written.evaluate(NO_OVERFLOW)
+    written.wait_for_function(NO_OVERFLOW)
 
 
 def test_on_a_phone_the_lists_are_a_drawer(desk: Desk, written: Page) -> None:

@@ -7,8 +7,10 @@ import re
 import signal
 
 import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
+from app.answers import dumps
+from app.verbs import VERBS, Fields
 from model.catalog import SMOLLM2
 from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
 from tests.scripted_engine import WORDS
@@ -120,15 +122,15 @@ def test_blocks_that_lock_in_while_their_section_is_being_opened_are_in_it(desk:
     write_until_held(desk, written)
     written.keyboard.press("Alt+PageDown")
     expect(written.get_by_label("Title of the section")).to_have_value("Morning")
-    held: list[tuple[Route, APIResponse]] = []
-    written.route("**/verb/section", lambda route: held.append((route, route.fetch())), times=1)
+    held: list[Route] = []
+    written.route("**/verb/section", lambda route: held.append(route), times=1)
     with written.expect_request("**/verb/section"):
         written.keyboard.press("Alt+PageUp")
+    answer = dumps(VERBS["section"](desk.session, Fields({"section_id": document.sections[0].id})))
     expect(written.locator("#engine-line")).to_contain_text("is being written")
     desk.script.release()
     expect(written.locator("#engine-line")).not_to_contain_text("is being written")
-    ((route, answer),) = held
-    route.fulfill(response=answer)  # the section as it was before the rest of it was written
+    held[0].fulfill(body=answer, content_type="application/json")  # as it was then
     expect(written.locator("#meter-words")).to_have_text("150 of 150")
     assert text_of(written) == desk.text()
 
