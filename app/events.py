@@ -19,8 +19,12 @@ DeskEvent = dict[str, Any]
 """`type` says which: engine, reading, step, locked, job, trying, takes or changed."""
 
 
+PICTURES = frozenset({"step", "trying", "reading"})
+"""Types that show how far something is: a newer one says all that the one before said."""
+
+
 class Subscription:
-    """What one listener has not heard yet. Keeps at most one "step", the newest, and every other event, in order."""
+    """What one listener has not heard yet: the newest picture of each type, and every other event, in order."""
 
     def __init__(self, leave: Callable[[Subscription], None]) -> None:
         self._leave = leave
@@ -44,8 +48,8 @@ class Subscription:
         with self._changed:
             if self._closed:
                 return
-            if event["type"] == "step":
-                self._news = deque(earlier for earlier in self._news if earlier["type"] != "step")
+            if event["type"] in PICTURES:
+                self._news = deque(earlier for earlier in self._news if earlier["type"] != event["type"])
             self._news.append(event)
             self._changed.notify_all()
 

@@ -24,10 +24,11 @@ from starlette.concurrency import run_in_threadpool
 from app.answers import answer, dumps, refusal
 from app.attempts import attempt
 from app.doorkeeper import SCOPE, Doorkeeper
+from app.events import PICTURES, Subscription
 from app.guard import Guard
 from app.lab import Lab
 from app.lab_routes import lab_routes
-from app.session import Session, Subscription
+from app.session import Session
 from app.store import StoreError, StoreUnavailable
 from app.transfer_routes import transfer_routes
 from app.verbs import VERBS, BadRequest, Fields, Json
@@ -182,7 +183,7 @@ async def event_stream(
             event = await anyio.to_thread.run_sync(subscription.get, POLL_SECONDS, limiter=tabs, abandon_on_cancel=True)
             now = clock()
             if event is not None:
-                if event["type"] == "step":
+                if event["type"] in PICTURES:
                     next_picture = now + 1 / PICTURES_PER_SECOND
                 last_sent = now
                 yield f"data: {dumps(event)}\n\n"

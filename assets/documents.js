@@ -121,9 +121,11 @@ async function removeDocument() {
   if (!sure) return;
   await sheet.keeper?.flush();
   const section = desk.section?.id;
-  closeSection(); // first: nothing beside it may ask for a document that is gone
-  await answered();
-  const answer = await inTurn(() => attempt("delete_document", { document_id: id, revision: desk.outline.revision }));
+  const answer = await inTurn(async () => {
+    closeSection(); // first: nothing beside it may ask for a document that is gone
+    await answered();
+    return attempt("delete_document", { document_id: id, revision: desk.outline.revision });
+  });
   if (!answer) {
     await go(id, section, true);
     return;
@@ -142,25 +144,31 @@ export async function refreshDocuments() {
   tell("lists");
 }
 
-/** The documents and the open outline as the server has them now. */
+/** The documents and the open outline as the server has them now; in turn, as what is being deleted is not opened again. */
 export const refreshSoon = later(async () => {
   await refreshDocuments();
+  if (await inTurn(refreshOutline)) await go(desk.outline.id, desk.outline.sections[0].id, true);
+}, 120);
+
+/** Resolves to whether no section of it is open, and one could be. */
+async function refreshOutline() {
   const { outline } = desk;
-  if (!outline) return;
+  if (!outline) return false;
   try {
     const { document: fresh } = await read("document", { document_id: outline.id });
-    if (desk.outline?.id !== fresh.id || fresh.revision < desk.outline.revision) return;
+    if (desk.outline?.id !== fresh.id || fresh.revision < desk.outline.revision) return false;
     Object.assign(fresh, pending?.fields);
     setOutline(fresh);
     if (desk.section && !fresh.sections.some((section) => section.id === desk.section.id)) goneSection();
-    if (!desk.section && fresh.sections.length) await go(fresh.id, fresh.sections[0].id, true);
+    return !desk.section && fresh.sections.length > 0;
   } catch (error) {
     if (error instanceof Refusal && error.kind === "NotFound") {
       leaveDocument();
       note(error.message);
     } else if (!(error instanceof Away || error instanceof Refusal)) throw error;
+    return false;
   }
-}, 120);
+}
 
 // ------------------------------------------------------------------------------------------------------------ fields
 

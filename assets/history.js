@@ -259,6 +259,7 @@ on("section", () => {
   shown = SHOWN;
   again();
 });
+on("sections", again);
 on("facts", again);
 on("appended", again);
 on("lists", later(() => !desk.outline && redraw("history"), 250));

@@ -97,9 +97,11 @@ async function removeSection(id) {
   await (here ? keeper.flush() : flushLines());
   const revision = here ? keeper.revision : lineOf(id).revision;
   const index = desk.outline.sections.findIndex((each) => each.id === id);
-  if (here) closeSection(); // first: nothing beside it may ask for a section that is gone
-  await answered();
-  const answer = await attempt("delete_section", { section_id: id, revision });
+  const answer = await inTurn(async () => {
+    if (here) closeSection(); // first: nothing beside it may ask for a section that is gone
+    await answered();
+    return attempt("delete_section", { section_id: id, revision });
+  });
   if (!answer) {
     if (here) await go(desk.outline.id, id, true);
     return;

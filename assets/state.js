@@ -20,6 +20,7 @@ const listeners = new Map();
  *
  * model    another model, or the first one
  * lists    the documents, the outline, or which of their lines is open or being written
+ * sections of the open document came or went, or another document is open
  * section  another section is open, or none
  * facts    the open section was saved, or changed elsewhere
  * typed    the writer changed the text
@@ -61,6 +62,8 @@ export function tell(topic, given) {
 
 /** The open document's facts, from the server. */
 export function setOutline(outline) {
+  const had = new Set(desk.outline?.sections.map(({ id }) => id));
+  const cameOrWent = outline.sections.length !== had.size || outline.sections.some(({ id }) => !had.has(id));
   desk.outline = outline;
   const card = desk.documents.find((each) => each.id === outline?.id);
   if (card) {
@@ -68,6 +71,7 @@ export function setOutline(outline) {
     card.words = outline.sections.reduce((all, section) => all + section.words, 0);
   }
   tell("lists");
+  if (cameOrWent) tell("sections");
 }
 
 /** New facts of one section, from a save or an event. */

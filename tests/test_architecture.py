@@ -35,8 +35,8 @@ ARROWS: dict[str, set[str]] = {
     "app.progress": set(),
     # page -> verbs -> session -> {store, press -> worker, tasks -> {prompt, passages, draft}}
     "app.page": {
-        "app.answers", "app.attempts", "app.doorkeeper", "app.guard", "app.lab", "app.lab_routes", "app.session",
-        "app.transfer_routes", "app.verbs", "app.verbs.shapes", "app.visitors",
+        "app.answers", "app.attempts", "app.doorkeeper", "app.events", "app.guard", "app.lab", "app.lab_routes",
+        "app.session", "app.transfer_routes", "app.verbs", "app.verbs.shapes", "app.visitors",
         "app.store",  # only the names of its errors
     },
     "app.answers": set(),

@@ -344,6 +344,7 @@ def test_a_section_is_written_by_keyboard_alone(desk: Desk, page: Page) -> None:
     expect(page.locator("#meter-words")).to_have_text("17 of 60")
     page.keyboard.press("Escape")
     expect(page.locator("#write")).to_have_text(re.compile("^Continue"))
+    expect(page.locator("#write")).to_be_enabled()
     desk.script.release()
     page.keyboard.press("Control+Enter")
     expect(page.locator("#meter-words")).to_have_text("60 of 60")

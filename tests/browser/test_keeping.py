@@ -139,6 +139,7 @@ def test_a_new_title_and_a_section_added_elsewhere_are_both_kept(desk: Desk, wri
     expect(written.locator("#outline .name")).to_have_text(["Before", "Night"])
     expect(written.locator("#documents .card .name")).to_have_text("Harbour at night")
     expect(written.get_by_label("Title of the document")).to_have_value("Harbour at night")
+    expect(written.locator("#saved")).to_have_text("Saved")
     assert desk.session.documents()[0].title == "Harbour at night"
 
 
