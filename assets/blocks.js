@@ -10,7 +10,7 @@ import { revise } from "./revising.js";
 import { sheet } from "./sheet.js";
 import { desk, on } from "./state.js";
 import { goStep } from "./steps.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 import { duration } from "./words.js";
 
 const WEAK = 0.25; // a block whose tokens were less likely than this on average is one to look at again
@@ -33,9 +33,12 @@ async function read() {
   return answer.blocks.map((block, index) => ({ ...block, index, start: toUnits(text, block.start), end: toUnits(text, block.end) }));
 }
 
+const toDraw = takeLatest(async () => (showing ? read() : []));
+
 async function draw() {
-  blocks = showing ? await read() : [];
-  if (!sheet.editor) blocks = [];
+  const known = await toDraw();
+  if (!known) return;
+  blocks = sheet.editor ? known : [];
   const ranges = (wanted) => blocks.filter(wanted).map(({ start, end }) => sheet.editor.range(start, end));
   const models = (odd) => ranges(({ author, index }) => author === "model" && index % 2 === odd);
   mark("model-even", models(0));

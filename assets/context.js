@@ -5,7 +5,7 @@ import { $, el, say, show } from "./dom.js";
 import { openPanel, panelTab, redraw } from "./panel.js";
 import { sheet } from "./sheet.js";
 import { desk, on } from "./state.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 import { number } from "./words.js";
 
 const ORIGINS = {
@@ -21,7 +21,7 @@ const ORIGINS = {
 const NOTHING = "There is nothing to read yet: give the section a title, a brief or its first words.";
 
 /** {parts, left_out, tokens, room}, or {refused: why}; null while the desk is away. */
-async function asked() {
+async function ask() {
   const { keeper } = sheet;
   if (!keeper || desk.engine?.state !== "ready") return { refused: keeper ? "The model is not ready yet." : "No section is open." };
   const { title, brief } = desk.section;
@@ -36,8 +36,11 @@ async function asked() {
   }
 }
 
+const toDraw = takeLatest(ask);
+const toWarn = takeLatest(ask);
+
 async function draw(host) {
-  const context = await asked();
+  const context = await toDraw();
   if (!context) return;
   if (context.refused) {
     host.replaceChildren(el("p", { class: "panel-empty" }, context.refused));
@@ -80,7 +83,7 @@ function passage({ origin, title, text, tokens }, key, opened) {
 
 /** What the model will not read is said at the dock, before anything is written. */
 const warnSoon = later(async () => {
-  const context = await asked();
+  const context = await toWarn();
   if (!context) return;
   const { left_out: leftOut = [] } = context;
   show($("left-out"), leftOut.length > 0);

@@ -12,7 +12,7 @@ import { openMenu } from "./menu.js";
 import { closeSection, drawSaved, goneSection, openSection, sheet } from "./sheet.js";
 import { closeDrawer } from "./side.js";
 import { desk, on, setOutline, tell } from "./state.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 
 const FIELD_NAMES = { title: "Title", style: "Style sheet", notes: "Notes", dial: "Dial" };
 const EMPTY_DESK = {
@@ -22,7 +22,6 @@ const EMPTY_DESK = {
 
 let opening = 0; // counts openings, so that a slow answer does not overtake a later one
 let latest = Promise.resolve(); // the last of them; those that it overtook end with it
-let listing = 0; // counts readings of the list likewise
 let shown = null; // the document whose title stands in the bar
 let pending = null; // {id, born, fields, before}: fields of the document that are not saved yet, and what they were
 let turns = Promise.resolve(); // the last change of a document that was asked for
@@ -136,10 +135,11 @@ async function removeDocument() {
   focusCurrent("documents");
 }
 
+const listOfDocuments = takeLatest(() => inquire("documents"));
+
 export async function refreshDocuments() {
-  const turn = ++listing;
-  const answer = await inquire("documents");
-  if (!answer || turn !== listing) return;
+  const answer = await listOfDocuments();
+  if (!answer) return;
   desk.documents = answer.documents;
   tell("lists");
 }

@@ -10,7 +10,7 @@ import { giveWay, panelTab } from "./panel.js";
 import { toCharacters, toUnits } from "./places.js";
 import { reveal, sheet } from "./sheet.js";
 import { desk, on } from "./state.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 import { setView } from "./views.js";
 import { number } from "./words.js";
 
@@ -25,7 +25,6 @@ const AROUND = 24; // characters that are shown on either side of a place
 let form = null; // the fields, once they are made
 let found = null; // {id, range}: the place in the open section that “Replace” is about
 let spokenOf = null; // the words of which “Next” or “Replace” have said where they stand in the section
-let asked = 0; // counts questions, so that a slow answer does not overtake a later one
 
 function make(host) {
   const query = el("input", { type: "search", id: "find-query", class: "find-field", autocomplete: "off", maxLength: 1000, "aria-label": "Find", placeholder: "Words, or “an exact phrase”" });
@@ -75,13 +74,18 @@ function draw(host) {
 
 const searchSoon = later(search, 180);
 
+/** {hits}; null where there are newer words to be found. */
+const hitsFor = takeLatest(async (words) => {
+  if (!words) return { hits: [] };
+  await saveAll();
+  return inquire("search", { query: words });
+});
+
 async function search() {
   const { query, told, list } = form;
   const words = query.value.trim();
-  const turn = ++asked;
-  if (words) await saveAll();
-  const answer = words ? await inquire("search", { query: words }) : { hits: [] };
-  if (!answer || turn !== asked) return;
+  const answer = await hitsFor(words);
+  if (!answer) return;
   const { hits } = answer;
   const places = hits.reduce((sum, hit) => sum + hit.count, 0);
   const says = hits.length ? `${number(places)} ${places === 1 ? "place" : "places"} in ${number(hits.length)} ${hits.length === 1 ? "section" : "sections"}` : "Nothing is written like that.";

@@ -11,7 +11,7 @@ import { panelTab, redraw } from "./panel.js";
 import { sheet } from "./sheet.js";
 import { desk, on, setOutline } from "./state.js";
 import { goStep } from "./steps.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 import { hour, number, words } from "./words.js";
 
 const SHOWN = 150; // lines at first
@@ -33,18 +33,22 @@ const MANY = 4; // so many blocks in a row are shown as one line
 const opened = new Set(); // such lines that are open
 
 let shown = SHOWN;
-let asked = 0;
 
-async function draw(host) {
-  const turn = ++asked;
+/** [versions, snapshots, deleted], each null where there is nothing to ask about. */
+const lists = takeLatest(async () => {
   const [section, outline] = [desk.section, desk.outline];
   if (section) await sheet.keeper.flush();
-  const [versions, snapshots, deleted] = await Promise.all([
+  return Promise.all([
     section ? inquire("versions", { section_id: section.id }) : null,
     outline ? inquire("snapshots", { document_id: outline.id }) : null,
     inquire("deleted", outline ? { document_id: outline.id } : {}),
   ]);
-  if (turn !== asked) return;
+});
+
+async function draw(host) {
+  const answers = await lists();
+  if (!answers) return;
+  const [versions, snapshots, deleted] = answers;
   const focused = document.activeElement?.dataset?.focus;
   host.replaceChildren(
     ...(versions ? versionList(versions.versions) : []),

@@ -7,17 +7,19 @@ import { TAKE_KINDS, chooseTake, offer, surprise } from "./offer.js";
 import { giveWay, panelTab, redraw } from "./panel.js";
 import { sheet } from "./sheet.js";
 import { desk, on } from "./state.js";
+import { takeLatest } from "./timing.js";
 import { setView } from "./views.js";
 import { hour } from "./words.js";
 
 const EMPTY =
   "Choose some words in the text and have them rewritten, or put the cursor into a block and have it written again. Whatever the model offers is kept here, with the words that stood there before.";
 
+const takesOf = takeLatest(async (section) => (section && (await inquire("takes", { section_id: section.id }))?.takes) ?? []);
+
 async function draw(host) {
   const { section } = desk;
-  const answer = section && (await inquire("takes", { section_id: section.id }));
-  if (section?.id !== desk.section?.id) return;
-  const takes = answer?.takes ?? [];
+  const takes = await takesOf(section);
+  if (!takes || section?.id !== desk.section?.id) return;
   host.replaceChildren(...(takes.length ? takes.map(card) : [el("p", { class: "panel-empty" }, section ? EMPTY : "No section is open.")]));
 }
 

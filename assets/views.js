@@ -5,7 +5,7 @@ import { command } from "./commands.js";
 import { $, el, show } from "./dom.js";
 import { sheet } from "./sheet.js";
 import { desk, on, tell } from "./state.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 
 const VIEWS = ["edit", "outline", "read"];
 
@@ -30,11 +30,14 @@ function draw() {
   show($("read"), desk.view === "read");
 }
 
+const toRead = takeLatest(async () => {
+  await sheet.keeper?.flush();
+  return attempt("read", readAll ? { document_id: desk.outline?.id } : { section_id: desk.section?.id });
+});
+
 async function read() {
   if (desk.view !== "read" || !desk.section) return;
-  await sheet.keeper?.flush();
-  const given = readAll ? { document_id: desk.outline?.id } : { section_id: desk.section?.id };
-  const answer = await attempt("read", given);
+  const answer = await toRead();
   if (!answer) return;
   // Made by app/render.py, which lets no HTML of writer or model through; scripts would not run either way.
   const parsed = new DOMParser().parseFromString(answer.html, "text/html");

@@ -9,7 +9,7 @@ import { flushLines } from "./lines.js";
 import { focusOpening, sheet } from "./sheet.js";
 import { desk, isWriting, on, revisingHere, runningJob, tell, writingHere, writingJob } from "./state.js";
 import { follow } from "./tail.js";
-import { later } from "./timing.js";
+import { later, takeLatest } from "./timing.js";
 import { setView } from "./views.js";
 import { duration, number, ordinal, words } from "./words.js";
 
@@ -85,17 +85,20 @@ function stopAll() {
 /** The dial, as a request says it. */
 export const dialRequest = () => dial.request;
 
+const predictedAll = takeLatest((given) => inquire("predict_all", given));
+const predictedHere = takeLatest((given) => inquire("predict", given));
+
 async function predict() {
   const { keeper } = sheet;
   const own = dial.own ? { dial: dial.own } : {};
   if (keeper && desk.view === "outline" && desk.engine?.state === "ready") {
     const { id } = desk.outline;
-    const answer = await inquire("predict_all", { document_id: id, ...own });
+    const answer = await predictedAll({ document_id: id, ...own });
     if (answer && desk.view === "outline" && desk.outline?.id === id) dial.predicted(answer.stops, answer.seconds, "all that is to be written");
     return;
   }
   if (!keeper || writingJob(keeper.id) || desk.engine?.state !== "ready") return;
-  const answer = await inquire("predict", { section_id: keeper.id, ...lengthWanted(), ...own });
+  const answer = await predictedHere({ section_id: keeper.id, ...lengthWanted(), ...own });
   if (answer && sheet.keeper === keeper && desk.view !== "outline") dial.predicted(answer.stops, answer.seconds, "this section");
 }
 
