@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from model.contract import Dial
 from tests.browser.conftest import Desk
+from tests.browser.test_keeping import AWAY
 from tests.screenshots import HELD_BLOCK, OPEN, TITLE, being_written, prepared_desk
 from tests.views import VIEWS, View
+from tests.views import run as run_command
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -96,3 +100,82 @@ def test_axe_would_find_one(window: Page, shown: Desk) -> None:
     open_section(window, shown)
     window.evaluate("() => document.querySelector('#write').before(document.createElement('button'))")
     assert any("button-name" in fault for fault in faults(window))
+
+
+def test_what_opens_for_a_moment_has_none(window: Page, desk: Desk) -> None:
+    """Small surfaces, one after the other in one window."""
+    (section,) = desk.session.create_document("Harbour").sections
+    desk.session.change_section(section.id, section.revision, title="Night", brief="A keeper.", target_words=40)
+    window.goto(desk.address)
+    window.locator("#write").click()
+    expect(window.locator("#write")).to_have_text("Continue, a paragraph")
+    text = window.locator("#text")
+
+    text.press("Control+Home")
+    text.press("Control+i")
+    expect(window.locator(".facts-of-block")).to_be_visible()
+    assert faults(window) == []
+    window.keyboard.press("Escape")
+
+    text.press("Control+Shift+End")
+    text.press("Control+.")
+    window.get_by_role("button", name="Rewrite …").click()
+    expect(window.get_by_role("slider", name="Rewrite, from polish to new")).to_be_focused()
+    assert faults(window) == []
+    window.keyboard.press("Escape")
+
+    text.press("Control+End")
+    text.press("Control+.")
+    window.get_by_role("button", name="Fill in …").click()
+    expect(window.get_by_role("menu", name="How much is missing")).to_be_visible()
+    assert faults(window) == []
+    window.keyboard.press("Escape")
+
+    document = desk.session.document(section.document_id)
+    gone = desk.session.add_section(document.id, document.revision, after=section.id, title="Gone").sections[-1]
+    desk.session.take_snapshot(document.id, "Draft one")
+    desk.session.delete_section(gone.id, gone.revision)
+    run_command(window, "History and snapshots")
+    expect(window.get_by_role("button", name="Bring back")).to_be_visible()
+    window.get_by_role("button", name=re.compile("^Compare")).first.click()
+    expect(window.locator(".compared:visible")).to_have_count(1)
+    assert faults(window) == []
+    window.locator(".snapshots").get_by_role("button", name=re.compile("^Look")).first.click()
+    expect(window.locator(".snapshot-text")).to_be_visible()
+    assert faults(window) == []
+    window.keyboard.press("Escape")
+
+
+def test_two_texts_and_a_line_that_waits_have_none(window: Page, desk: Desk) -> None:
+    (section,) = desk.session.create_document("Harbour").sections
+    section = desk.session.change_section(section.id, section.revision, title="Night", brief="A keeper.")
+    window.goto(desk.address)
+    expect(window.locator("#write")).to_be_enabled()
+    desk.script.hold(block=1)
+    document = desk.session.document(section.document_id)
+    other = desk.session.add_section(document.id, document.revision, after=section.id, title="Day").sections[-1]
+    desk.session.write(other.id, dial=Dial(8, 1, "verified"))
+    window.locator("#write").click()
+    expect(window.locator("#engine-line")).to_have_text(re.compile("^Waiting"))
+    assert faults(window) == []
+    desk.script.release()
+    expect(window.locator("#write")).to_have_text("Continue, a paragraph")
+
+    window.route("**/desk/verb/*", lambda route: route.abort())
+    window.locator("#text").press("Control+End")
+    window.keyboard.type(" Mine.")
+    expect(window.locator("#saved")).to_have_text(AWAY)
+    now = desk.session.section(section.id)
+    desk.session.save_text(section.id, now.revision, len(now.blocks), "Theirs.")
+    window.unroute("**/desk/verb/*")
+    expect(window.get_by_role("region", name="Mine, in this tab")).to_be_visible()
+    assert faults(window) == []
+
+
+def test_a_model_that_fails_has_none(window: Page, stopped_desk: Desk) -> None:
+    stopped_desk.script.change(unavailable="The weights file is damaged; delete it and try again.")
+    stopped_desk.start()
+    stopped_desk.session.create_document("Harbour")
+    window.goto(stopped_desk.address)
+    expect(window.get_by_role("button", name="Try again")).to_be_visible()
+    assert faults(window) == []
