@@ -210,6 +210,25 @@ def start_document(page: Page, title: str, section: str, brief: str) -> None:
     expect(page.locator("#write")).to_be_enabled()
 
 
+COMES_TRUE = """() => new Promise((done) => {
+  const look = (pictures) => {
+    const holds = Boolean(CONDITION);
+    if (holds || !pictures) done(holds);
+    else requestAnimationFrame(() => look(pictures - 1));
+  };
+  look(600);
+})"""
+
+
+def comes_true(page: Page, condition: str) -> bool:
+    """Whether a JavaScript expression holds, now or within 600 pictures of the page, ten seconds.
+
+    Page.wait_for_function evaluates text inside the page from its second look on, which the page's policy forbids.
+    """
+    held: bool = page.evaluate(COMES_TRUE.replace("CONDITION", condition))
+    return held
+
+
 def text_of(page: Page) -> str:
     """The editor's text, line by line."""
     lines: list[str] = page.locator("#text > div").all_text_contents()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desk, OpenTab, text_of
+from tests.browser.conftest import Desk, OpenTab, comes_true, text_of
 from tests.views import run as run_command
 
 
@@ -293,7 +293,7 @@ def test_blocks_are_marked_by_origin_and_tell_their_facts(desk: Desk, written: P
     written.keyboard.type("Yes. ")
     expect(written.locator("#saved")).to_have_text("Saved")
     written.get_by_role("button", name="Show blocks").click()
-    written.wait_for_function("() => CSS.highlights.get('model-even')?.size === 2")
+    assert comes_true(written, "CSS.highlights.get('model-even')?.size === 2")
     expect(written.locator(".origin")).to_have_count(2)
     blocks = [block.text for block in desk.session.section(1).blocks]
     written.keyboard.press("Control+k")

@@ -10,7 +10,7 @@ from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from app.answers import dumps
 from app.verbs import VERBS, Fields
-from tests.browser.conftest import Desk, OpenTab, Watch, start_document, text_of
+from tests.browser.conftest import Desk, OpenTab, Watch, comes_true, start_document, text_of
 
 # ------------------------------------------------------------------------------------------------ documents, sections
 
@@ -360,9 +360,7 @@ def tab_to(page: Page, wanted: Locator) -> None:
     raise AssertionError(f"{wanted} cannot be reached with the Tab key")
 
 
-NO_OVERFLOW = (
-    "document.documentElement.scrollWidth <= innerWidth && document.querySelector('#scroll').scrollWidth <= innerWidth"
-)
+FITS = "[document.documentElement, document.querySelector('#scroll')].every((box) => box.scrollWidth <= innerWidth)"
 
 
 @pytest.mark.parametrize("width", [360, 768, 1024, 2000])
@@ -370,7 +368,7 @@ def test_it_fits_every_width(desk: Desk, written: Page, width: int) -> None:
     written.locator("#text").click()
     written.keyboard.insert_text("A word. " * 60 + "y" * 400)
     written.set_viewport_size({"width": width, "height": 740})
-    written.wait_for_function(NO_OVERFLOW)
+    assert comes_true(written, FITS)
     for name in ("Title of the section", "Brief", "Length", "Text of the section"):
         expect(written.get_by_label(name)).to_be_visible()
     expect(written.locator("#write")).to_be_in_viewport(ratio=1)
@@ -378,7 +376,7 @@ def test_it_fits_every_width(desk: Desk, written: Page, width: int) -> None:
     assert measure is not None
     assert measure["width"] <= 38 * 16 + 1
     written.get_by_role("button", name="Fine settings").click()
-    written.wait_for_function(NO_OVERFLOW)
+    assert comes_true(written, FITS)
 
 
 def test_on_a_phone_the_lists_are_a_drawer(desk: Desk, written: Page) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.store import TakeText
-from tests.browser.conftest import Desk, OpenTab, text_of
+from tests.browser.conftest import Desk, OpenTab, comes_true, text_of
 
 SELECT = """([first, last]) => {
   const line = document.querySelector("#text > div").firstChild;
@@ -275,9 +275,9 @@ def test_esc_stops_it_and_the_text_stays_as_it_was(desk: Desk, blocks: Page) -> 
     blocks.get_by_role("button", name="Fix weak words").click()
     line = blocks.locator("#engine-line")
     expect(line).to_have_text(re.compile(r"^Looking for better words for the weak ones\. \d+ %"))
-    assert blocks.evaluate("CSS.highlights.get('passage').size") == 1
+    assert comes_true(blocks, "CSS.highlights.get('passage')?.size === 1")
     blocks.keyboard.press("Escape")
     expect(line).to_have_text("Stopped; the text stays as it was.")
     desk.script.release()
-    assert blocks.evaluate("CSS.highlights.has('passage')") is False
+    assert comes_true(blocks, "!CSS.highlights.has('passage')")
     assert text_of(blocks) == desk.text() == text
