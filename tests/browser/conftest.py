@@ -28,7 +28,7 @@ from tests.scripted_lab import scripted_lab_child
 
 keep_private(os.environ)
 
-WAIT_MS = 20_000
+WAIT_MS = 40_000
 """How long an expectation may take to come true on a slow machine; it never waits longer than it has to."""
 
 expect.set_options(timeout=WAIT_MS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 
 import pytest
-from playwright.sync_api import APIResponse, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from app.answers import dumps
 from app.verbs import VERBS, Fields
@@ -206,15 +207,20 @@ def test_a_model_that_fails_is_a_sentence_an_editor_and_another_try(
     expect(page.locator("#saved")).to_have_text("Saved")
     expect(page.locator("#write")).to_be_disabled()
     stopped_desk.script.change(unavailable=None)
-    late: list[tuple[Route, APIResponse]] = []
-    page.route("**/verb/retry", lambda route: late.append((route, route.fetch())))
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#write")).to_be_enabled()
-    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
-    with page.expect_response("**/verb/retry"):  # it tells of an hour when the model was not ready yet
-        late[0][0].fulfill(response=late[0][1])
+
+    def answer_late(route: Route) -> None:
+        with closing(stopped_desk.session.subscribe()) as news:
+            early = route.fetch()  # it tells of an hour when the model was not ready yet
+            while stopped_desk.session.engine()["state"] != "ready" and news.get(20) is not None:
+                pass
+        route.fulfill(response=early)
+
+    page.route("**/verb/retry", answer_late)
+    with page.expect_response("**/verb/retry"):
+        page.get_by_role("button", name="Try again").click()
     page.evaluate("() => new Promise(requestAnimationFrame)")
     expect(page.locator("#write")).to_be_enabled()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
 def test_what_is_told_while_the_state_is_being_read_is_newer_than_it(
@@ -227,11 +233,10 @@ def test_what_is_told_while_the_state_is_being_read_is_newer_than_it(
 
     def answer_late(route: Route) -> None:
         early = dumps(VERBS["state"](stopped_desk.session, Fields({})))
-        news = stopped_desk.session.subscribe()
-        stopped_desk.script.change(hold_opening=False)
-        while (event := news.get(20)) is not None and event.get("state") != "ready":
-            pass
-        news.close()
+        with closing(stopped_desk.session.subscribe()) as news:
+            stopped_desk.script.change(hold_opening=False)
+            while stopped_desk.session.engine()["state"] != "ready" and news.get(20) is not None:
+                pass
         route.fulfill(body=early, content_type="application/json")
 
     page.route("**/verb/state", answer_late, times=1)
