@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,9 +17,14 @@ from tests.tiny_published import write_checkpoint
 OPENING = "The keeper read an old book"
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return Engine(child_main, model=str(write_checkpoint(tmp_path / "tiny-bd3lm")))
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One for all of these, each in a document of its own: the libraries of a real model take seconds to load."""
+    folder = tmp_path_factory.mktemp("desk")
+    desk = Desk(folder, Engine(child_main, model=str(write_checkpoint(folder / "tiny-bd3lm"))))
+    desk.start()
+    yield desk
+    desk.end()
 
 
 @pytest.fixture
