@@ -32,6 +32,7 @@ def page(open_tab: OpenTab) -> Page:
     """A tab with an empty document, the model ready."""
     page = open_tab()
     page.get_by_role("button", name="New", exact=True).click()
+    expect(page.get_by_label("Title of the document")).to_be_focused()
     expect(page.locator("#write")).to_be_enabled()
     return page
 
