@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ PATIENCE_MS = 120_000
 """For what the model does: on a busy machine it takes its time."""
 
 
-@pytest.fixture
-def engine(model_cache: Path) -> Engine:
-    return Engine(child_main, model="smollm2-135m", cache_dir=model_cache)
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iterator[Desk]:
+    """One for all of these, each in a document of its own: the model takes its time to load."""
+    engine = Engine(child_main, model="smollm2-135m", cache_dir=model_cache)
+    desk = Desk(tmp_path_factory.mktemp("desk"), engine)
+    desk.start()
+    yield desk
+    desk.end()
 
 
 @pytest.fixture
