@@ -148,7 +148,9 @@ function drawEngine() {
   if (!engine) return;
   const busy = desk.jobs.length > 0;
   $("engine").dataset.state = busy ? "writing" : engine.state;
-  say($("engine-line"), engineLine());
+  const line = engineLine();
+  say($("engine-line"), line);
+  $("engine-line").title = line; // where there is no room for all of it
   const fetching = engine.state === "preparing" && !busy;
   show($("engine-bar"), fetching);
   if (fetching && engine.total) $("engine-bar").value = engine.done / engine.total;
