@@ -93,11 +93,12 @@ async function removeSection(id) {
     if (!sure) return;
   }
   const { keeper } = sheet;
-  const here = id === keeper?.id;
+  let here = id === keeper?.id;
   await (here ? keeper.flush() : flushLines());
   const revision = here ? keeper.revision : lineOf(id).revision;
   const index = desk.outline.sections.findIndex((each) => each.id === id);
   const answer = await inTurn(async () => {
+    here = id === sheet.keeper?.id; // another one may have been opened while it waited for its turn
     if (here) closeSection(); // first: nothing beside it may ask for a section that is gone
     await answered();
     return attempt("delete_section", { section_id: id, revision });

@@ -33,6 +33,8 @@ WAIT_MS = 40_000
 
 expect.set_options(timeout=WAIT_MS)
 
+AWAY = "Not saved – the desk is not running. Your words are kept in this browser."
+
 QUIET_CHROMIUM = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
     *("--disable-component-update", "--disable-default-apps", "--disable-sync", "--no-first-run", "--no-pings"),

@@ -11,9 +11,9 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from app.draft import Section
 from model.contract import Dial
-from tests.browser.conftest import Desk
-from tests.browser.test_keeping import AWAY
+from tests.browser.conftest import AWAY, Desk
 from tests.screenshots import HELD_BLOCK, OPEN, TITLE, being_written, prepared_desk
 from tests.views import VIEWS, View
 from tests.views import run as run_command
@@ -49,6 +49,17 @@ def open_section(page: Page, desk: Desk) -> None:
     page.goto(f"{desk.address}#/{document}/{section.id}")
     expect(page.get_by_label("Title of the section")).to_have_value(section.title)
     expect(page.locator("#write")).to_be_enabled()
+
+
+def open_one(page: Page, desk: Desk) -> Section:
+    """The only section of a desk, open; the model is ready to write it."""
+    (section,) = desk.session.create_document("Harbour").sections
+    section = desk.session.change_section(
+        section.id, section.revision, title="Night", brief="A keeper.", target_words=40
+    )
+    page.goto(desk.address)
+    expect(page.locator("#write")).to_be_enabled()
+    return section
 
 
 def faults(page: Page) -> list[str]:
@@ -104,9 +115,7 @@ def test_axe_would_find_one(window: Page, shown: Desk) -> None:
 
 def test_what_opens_for_a_moment_has_none(window: Page, desk: Desk) -> None:
     """Small surfaces, one after the other in one window."""
-    (section,) = desk.session.create_document("Harbour").sections
-    desk.session.change_section(section.id, section.revision, title="Night", brief="A keeper.", target_words=40)
-    window.goto(desk.address)
+    section = open_one(window, desk)
     window.locator("#write").click()
     expect(window.locator("#write")).to_have_text("Continue, a paragraph")
     text = window.locator("#text")
@@ -147,10 +156,7 @@ def test_what_opens_for_a_moment_has_none(window: Page, desk: Desk) -> None:
 
 
 def test_two_texts_and_a_line_that_waits_have_none(window: Page, desk: Desk) -> None:
-    (section,) = desk.session.create_document("Harbour").sections
-    section = desk.session.change_section(section.id, section.revision, title="Night", brief="A keeper.")
-    window.goto(desk.address)
-    expect(window.locator("#write")).to_be_enabled()
+    section = open_one(window, desk)
     desk.script.hold(block=1)
     document = desk.session.document(section.document_id)
     other = desk.session.add_section(document.id, document.revision, after=section.id, title="Day").sections[-1]

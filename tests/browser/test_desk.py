@@ -223,6 +223,17 @@ def test_a_model_that_fails_is_a_sentence_an_editor_and_another_try(
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
+def test_a_state_that_could_not_be_read_is_asked_for_again(desk: Desk, open_tab: OpenTab, watch: Watch) -> None:
+    """The connection broke off; the events go on, so nothing else would ask."""
+    watch.expected.append("ERR_FAILED")
+    desk.session.create_document("Harbour")
+    page = open_tab()
+    page.route("**/verb/state", lambda route: route.abort(), times=1)
+    page.reload()
+    expect(page.locator("#documents .card .name")).to_have_text("Harbour")
+    expect(page.locator("#write")).to_be_enabled()
+
+
 def test_what_is_told_while_the_state_is_being_read_is_newer_than_it(
     stopped_desk: Desk, request: pytest.FixtureRequest
 ) -> None:

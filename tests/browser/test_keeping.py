@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Desk, OpenTab, Watch, text_of
-
-AWAY = "Not saved – the desk is not running. Your words are kept in this browser."
+from tests.browser.conftest import AWAY, Desk, OpenTab, Watch, text_of
 
 
 def type_text(page: Page, text: str) -> None:
