@@ -193,12 +193,12 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """The engine is not ready yet: one stage of getting there ("fetch", "convert", "load", "measure").
+    """The engine is not ready yet: one stage of getting there ("fetch", "convert", "compile", "load", "measure").
 
     done and total count bytes (fetch) or are both 0 where a stage has no measure.
     """
 
-    stage: Literal["fetch", "convert", "load", "measure"]
+    stage: Literal["fetch", "convert", "compile", "load", "measure"]
     sentence: str
     done: int = 0
     total: int = 0
@@ -224,7 +224,7 @@ class Ready:
     model         its id in the catalogue.
     tokenizer     path of its tokenizer.json: lets the desk count tokens without torch.
     context       tokens that fit its cache, prompt included.
-    precision     of the weights: "bfloat16", "float16" or "float32".
+    precision     of the weights: "bfloat16", "float16" or "float32"; with ", compiled" where kernels were compiled.
     threads       CPU threads in use.
     load_seconds  from process start to here, without the time a download took.
     speeds        one entry per named stop, from a short measurement when this machine first had the model.

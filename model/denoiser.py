@@ -168,8 +168,12 @@ class Denoiser(Protocol):
         after the last one only (m = 1). m = 0 where the network does not read causally.
         """
 
-    def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
-        """Features [B, L', D] of a block [B, L'] with masked slots that follows the decided tokens. The cache stays."""
+    def denoise(self, block: Tensor, cache: BlockCache, *, open_end: bool = False) -> Tensor:
+        """Features [B, L', D] of a block [B, L'] with masked slots that follows the decided tokens. The cache stays.
+
+        open_end: the last slot is masked, and a network that computes nothing from it but its neighbours' view of it
+        may leave it out. For proposals that are checked.
+        """
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits [..., V] in float32 of features [..., D]."""

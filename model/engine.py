@@ -16,6 +16,7 @@ import torch
 from model.backbones.fit import WrongWeights
 from model.backbones.load import fastest_precision, open_any
 from model.catalog import UnknownModel, entry_for
+from model.compiled.build import is_compiled, kernels_can_be
 from model.contract import (
     BlockLocked,
     BlockStep,
@@ -93,7 +94,10 @@ class Engine:
             asked = time.monotonic()
             files = locate(model, cache_dir, report)
             fetched = time.monotonic()
-            entry, precision = entry_for(model), fastest_precision()
+            entry = entry_for(model)
+            if kernels_can_be() and not is_compiled(cache_dir):
+                report(Preparing("compile", "The fastest parts are being compiled for this machine, once."))
+            precision = fastest_precision(cache_dir)
             report(Preparing("load", "The model is being loaded."))
             network, tokenizer = open_any(entry, files.folder, files.tokenizer, precision)
         except (WeightsUnavailable, UnknownModel, UnusableTokenizer) as error:

@@ -20,17 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.levels import GROUP, on_levels
+
 FEW_ROWS = 6
 """Up to here float16 is as fast as bfloat16, and eight times as precise."""
 
 FEW_IN_FOUR_BITS = 8
 """Up to here 4 bits are fastest."""
-
-GROUP, TOP_LEVEL = 32, 15
-"""Of 4-bit weights (GGUF's Q4_1): so many that stand side by side in a row are on one scale from 0 to the top level."""
-
-OFF_LEVEL = 0.02
-"""Of a step: what rounding to 16 bits moves weights from their levels. Weights that are on none are half a step off."""
 
 
 class Linear(nn.Module):
@@ -43,16 +39,19 @@ class Linear(nn.Module):
     rough   keep an int8 copy instead where the machine has such products: half the bytes, at some cost in precision.
             One scale rounds all rows of x. Rows brought to the same height before would cost .7 to 1 ms a forward, and
             the default model proposes and reads no better (Σ min(p, q) .832 and .831; KL .020 and .021 nats).
+    few     False: nothing is kept for few rows alone, which something else multiplies.
     """
 
-    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False) -> None:
+    def __init__(self, weight: Tensor, *, packed: bool = False, rough: bool = False, few: bool = True) -> None:
         super().__init__()
         packed = packed and weight.device.type == "cpu"
         fbgemm = packed and has_fbgemm()
         many = packed and multiplies_bfloat16() and not (rough and fbgemm)
         self.four, self.scales, self.group = None, None, GROUP
-        if packed and not rough and multiplies_4_bits() and (levels := four_bits(weight)) is not None:
+        if packed and not rough and few and multiplies_4_bits() and (levels := four_bits(weight)) is not None:
             self.four, self.scales = torch.ops.aten._convert_weight_to_int4pack_for_cpu(levels[0], 1), levels[1]
+            fbgemm = fbgemm and not many
+        if not few:
             fbgemm = fbgemm and not many
         self.int8 = _packed_int8(weight) if fbgemm and rough else None
         self.fp16 = torch.ops.quantized.linear_prepack_fp16(weight.float(), None) if fbgemm and not rough else None
@@ -98,19 +97,12 @@ def _packed_int8(weight: Tensor) -> Any:
 
 def four_bits(weight: Tensor) -> tuple[Tensor, Tensor] | None:
     """A weight [out, in] as 4-bit levels (int32, [out, in]) and for each GROUP of a row a step and the value of level
-    8 (bfloat16, [in / GROUP, out, 2]). None where its numbers do not lie on such levels, from the lowest to the top."""
-    out, into = weight.shape
-    if into % GROUP or out % 16:  # what the product can do
+    8 (bfloat16, [in / GROUP, out, 2]). None where its numbers do not lie on such levels."""
+    found = on_levels(weight, 4)
+    if found is None:
         return None
-    groups = weight.float().view(out, -1, GROUP)
-    for some in (groups[:1], groups):  # most weights show in their first row that they do not
-        low, high = some.amin(-1, keepdim=True), some.amax(-1, keepdim=True)
-        step = (high - low) / TOP_LEVEL
-        level = ((some - low) / step.clamp(min=1e-30)).round()
-        if bool(((low + step * level - some).abs() > OFF_LEVEL * step).any()):
-            return None
-    scales = torch.cat([step, low + 8 * step], dim=-1).transpose(0, 1)
-    return level.view(out, into).int(), scales.to(torch.bfloat16).contiguous()
+    scales = torch.stack([found.step, found.lowest + 8 * found.step], dim=-1).transpose(0, 1)
+    return found.levels.int(), scales.to(torch.bfloat16).contiguous()
 
 
 def multiplies_4_bits() -> bool:

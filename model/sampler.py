@@ -33,7 +33,7 @@ GIVEN_UP = 4
 """A verified block ends where no whole cycle fits any more, if that leaves no more than one in so many of its slots. A
 cycle for the last slots alone would cost as much as any other and give less."""
 
-SHORTLIST = 256
+SHORTLIST = 64
 """Candidates of a slot that the sampler head weighs anew."""
 
 
@@ -243,7 +243,7 @@ class BlockSampler:
         laws: list[Candidates] = []
         losses: list[Tensor | None] = []
         for step in range(min(self.dial.steps, count)):
-            features = self.denoiser.denoise(block, self.cache)
+            features = self.denoiser.denoise(block, self.cache, open_end=True)
             self.nfe += 1
             first = len(laws)
             upto = first + unmasking.share(count - first, self.dial.steps - step)
@@ -272,15 +272,16 @@ class BlockSampler:
         accepted one takes the slot, and what was proposed after it is dropped, which does not change its law.
         """
         uniforms, quantile = draws.uniform(proposed.shape[1]).to(proposed.device), draws.uniform().to(proposed.device)
+        every = self._law(logits, [*losses, self._lost(self._text)])
         laws: list[Candidates] = []
         for slot, law in enumerate(q):
-            laws.append(self._law(logits[:, slot], losses[slot]))
+            laws.append(every.slot(slot))
             token = proposed[:, slot]
             passed = unmasking.accepted(laws[slot], law, token, uniforms[:, slot], self.dial.threshold)
             if not bool(passed.all()):
                 fresh = unmasking.residual(laws[slot], law).draw(quantile)
                 return torch.where(passed, token, fresh), laws
-        laws.append(self._law(logits[:, len(q)], self._lost(self._text)))
+        laws.append(every.slot(len(q)))
         return laws[-1].draw(quantile), laws
 
     # ------------------------------------------------------------------------------------------------- unverified
@@ -361,7 +362,7 @@ class BlockSampler:
 
     def _take(self, slot: int, logits: Tensor, draws: Draws, tokens: Tensor, nll: Tensor, confidence: Tensor) -> None:
         """Decides one slot from the causal logits [B, V]."""
-        law = self._law(logits, self._lost(self._text))
+        law = self._law(logits[:, None], [self._lost(self._text)]).slot(0)
         token = law.draw(draws.uniform().to(tokens.device))
         self.cache.decide(token)
         tokens[:, slot], nll[:, slot], confidence[:, slot] = token, self._nll(logits, token), law.prob_of(token)
@@ -371,10 +372,14 @@ class BlockSampler:
         """What is decided, [B, n]."""
         return self.cache.tokens[:, : self.cache.decided]
 
-    def _law(self, logits: Tensor, lost: Tensor | None) -> Candidates:
-        """What the next token is drawn from, by its causal logits [B, V] and the nats [B, V] that tokens lose."""
-        logits = self._forbid(logits)
-        return candidates(logits if lost is None else logits - lost, self.dial.temperature, self.dial.nucleus)
+    def _law(self, logits: Tensor, losses: Sequence[Tensor | None]) -> Candidates:
+        """What the tokens of n slots are drawn from, by their causal logits [B, n, V] and the nats [B, V] that tokens
+        lose in each of them."""
+        logits = logits.clone()
+        for slot, lost in enumerate(losses):
+            if lost is not None:
+                logits[:, slot] -= lost
+        return candidates(self._forbid(logits), self.dial.temperature, self.dial.nucleus)
 
     def _lost(self, text: Tensor) -> Tensor | None:
         """Nats [B, V] that tokens lose after texts [B, n], or None."""
@@ -390,9 +395,8 @@ class BlockSampler:
         return [*facts.banned, *([] if self.may_end else [facts.end])]
 
     def _forbid(self, logits: Tensor) -> Tensor:
-        """Logits [..., V] without the tokens that may not come now."""
+        """Logits [..., V], which are changed, without the tokens that may not come now."""
         if self._barred:
-            logits = logits.clone()
             logits[..., self._barred] = -torch.inf
         return logits
 

@@ -36,6 +36,10 @@ class Candidates:
         """Probability [...] of token [...]; 0 where it is no candidate."""
         return torch.where(self.ids == token.unsqueeze(-1), self.probs, 0.0).sum(-1)
 
+    def slot(self, slot: int) -> Candidates:
+        """That of one slot, where there are several [B, L, K]."""
+        return Candidates(self.ids[:, slot], self.probs[:, slot])
+
     def where(self, rows: Tensor, other: Candidates) -> Candidates:
         """This law in the given rows [B], the other one elsewhere. Laws [B, K]."""
         width, pick = max(self.ids.shape[-1], other.ids.shape[-1]), rows[:, None]

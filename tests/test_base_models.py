@@ -134,7 +134,7 @@ def test_the_same_seed_is_the_same_text_and_a_job_goes_on_after_a_death(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float32, where text that is read anew at once is the text that was read block by block."""
-    monkeypatch.setattr("model.engine.fastest_precision", lambda: FULL)
+    monkeypatch.setattr("model.engine.fastest_precision", lambda cache_dir: FULL)
     opened = Opened(Path(opened.entry.id))
     dial = Dial(min(8, max(opened.entry.block_sizes)), 1, "verified" if opened.entry.verifies else "confidence")
     whole = locked(opened.write(dial=dial, words=48))

@@ -86,7 +86,7 @@ def test_it_writes_at_every_stop_and_exact_blocks_are_its_own_words(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float32, where as many rows at once as one wants are read alike."""
-    monkeypatch.setattr("model.engine.fastest_precision", lambda: FULL)
+    monkeypatch.setattr("model.engine.fastest_precision", lambda cache_dir: FULL)
     alone, blocks = (write_chat_model(tmp_path / str(adapter), kind, adapter=adapter) for adapter in (False, True))
     engines = [opened(alone), opened(blocks)]
     for engine in engines:

@@ -62,9 +62,9 @@ class CountedLlama:
         self.forwards += 1
         return self._network.commit(*arguments, **named)
 
-    def denoise(self, *arguments: Any) -> Tensor:
+    def denoise(self, *arguments: Any, **named: Any) -> Tensor:
         self.forwards += 1
-        return self._network.denoise(*arguments)
+        return self._network.denoise(*arguments, **named)
 
 
 @pytest.fixture(scope="module")

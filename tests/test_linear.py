@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model import linear
 from model.linear import FEW_IN_FOUR_BITS, FEW_ROWS, Linear, four_bits, has_fbgemm, multiplies_bfloat16
+from tests.on_levels import in_four_bits
 
 FORMS = [(bf16, fp16) for bf16 in (False, True) for fp16 in (False, True)]
 """What a machine may be able to do; here at most what this one can."""
@@ -75,15 +76,6 @@ def test_rough_products_of_large_numbers_do_not_overflow(vnni: bool, monkeypatch
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
     x, weight = torch.ones(3, 64), torch.ones(48, 64)
     assert error(Linear(weight, packed=True, rough=True)(x), x, weight) < 1e-2
-
-
-def in_four_bits(out: int = 48, into: int = 64, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A weight as GGUF's Q4_1 has it: of every 32 numbers each is one of 16, the lowest and the highest among them."""
-    stream = torch.Generator().manual_seed(out)
-    levels = torch.randint(0, 16, (out, into // 32, 32), generator=stream)
-    levels[..., 3], levels[..., 17] = 0, 15
-    step, zero = torch.rand(2, out, into // 32, 1, generator=stream).unbind()
-    return ((levels - 15 * zero) * (step + 0.1)).view(out, into).to(dtype).float()
 
 
 needs_4_bits = pytest.mark.skipif(not linear.multiplies_4_bits(), reason="this CPU is not fast at such products")

@@ -16,6 +16,7 @@ from model.backbones.llama import Llama, check_weights, weight_shapes
 from model.backbones.llama_layers import RmsNorm
 from model.denoiser import GROWTH, BlockCache, ContextFull
 from model.linear import multiplies_4_bits
+from tests.on_levels import nearest_on_levels
 from tests.tiny import CONFIG, FAMILY, MASK, Parts, PlainLlama, parts
 
 FLOAT32 = 1e-4
@@ -105,6 +106,14 @@ def test_a_block_after_cached_text_is_the_block_after_the_text(
     expected = plain.noisy(text, block)
     assert_near(found[0], expected)
     assert_near(fast.logits(found)[0], torch.stack([plain.slot_logits(slot, None) for slot in expected]))
+
+
+@pytest.mark.parametrize("block", [[MASK], [MASK, MASK, MASK], [7, 9, MASK]])
+def test_with_an_open_end_the_last_slot_is_not_seen(fast: Llama, plain: PlainLlama, block: list[int]) -> None:
+    text = some_text(20)
+    found = fast.denoise(rows(block), cache_of(fast, text), open_end=True)
+    assert_near(found[0], plain.noisy(text, block, open_end=True))
+    assert found.shape[1] == len(block)
 
 
 @pytest.mark.parametrize("length", [GROWTH - 2, GROWTH, GROWTH + 1, SHORT - 3, SHORT + 40])
@@ -362,18 +371,10 @@ def test_the_relaxed_network_is_near_and_reads_on_from_what_the_exact_one_has_re
     assert tiny.fast().relaxed().packed is False  # where nothing is packed it is the network itself
 
 
-def on_levels(weight: Tensor) -> Tensor:
-    """The nearest weight of which every 32 numbers of a row are 16 different ones at most, evenly spread."""
-    groups = weight.view(len(weight), -1, 32)
-    low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
-    step = (high - low) / 15
-    return (low + step * ((groups - low) / step).round()).view_as(weight)
-
-
 @pytest.mark.skipif(not multiplies_4_bits(), reason="this CPU is not fast at such products")
 def test_a_network_that_was_published_in_4_bits_is_read_in_4_bits_at_every_stop() -> None:
     made = parts(4, replace(CONFIG, intermediate_size=64))
-    weights = {name: on_levels(each) if "proj" in name else each for name, each in made.weights.items()}
+    weights = {name: nearest_on_levels(each, 4) if "proj" in name else each for name, each in made.weights.items()}
     made = replace(made, weights=weights)
     exact, text = made.fast(packed=True), some_text(30)
     assert exact.relaxed()._clean is exact._clean

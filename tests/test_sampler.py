@@ -168,7 +168,7 @@ class Table:
         logits = self.next[before, tokens]
         return logits[:, -1:] if last_only else logits
 
-    def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
+    def denoise(self, block: Tensor, cache: BlockCache, *, open_end: bool = False) -> Tensor:
         left = torch.cat([cache.tokens[:, cache.decided - 1 : cache.decided], block[:, :-1]], dim=1)
         return self.guess[left] + self.slot[: block.shape[1]]
 

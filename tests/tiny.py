@@ -130,14 +130,15 @@ class PlainLlama:
         """Next-token logits [n, V] after each token of a text."""
         return self._unembed(self._read(text)[0])
 
-    def noisy(self, text: list[int], block: list[int]) -> Tensor:
-        """Features [L', D] of the slots of a block that follows a text; slots with the mask id are not decided."""
+    def noisy(self, text: list[int], block: list[int], open_end: bool = False) -> Tensor:
+        """Features [L', D] of the slots of a block that follows a text; slots with the mask id are not decided. With an
+        open end the last slot is not there to be seen."""
         before = text[:-1]
         memory = self._read(before)[1]
-        positions = list(range(len(before), len(text) + len(block)))
-        visible = torch.ones(len(positions), len(text) + len(block), dtype=torch.bool)
-        noisy = [*text[-1:], *block]
-        return self._layers(self._embed(noisy), positions, memory, visible, adapted=True)[0][:-1]
+        noisy = [*text[-1:], *block[: len(block) - open_end]]
+        positions = list(range(len(before), len(before) + len(noisy)))
+        visible = torch.ones(len(noisy), len(before) + len(noisy), dtype=torch.bool)
+        return self._layers(self._embed(noisy), positions, memory, visible, adapted=True)[0][: len(block)]
 
     def slot_logits(self, features: Tensor, left: int | None) -> Tensor:
         """Logits [V] of a slot with features [D]; left is the token just chosen beside it, or None."""
@@ -344,7 +345,7 @@ class PlainSampler:
         for steps_left in range(self.dial.steps, 0, -1):
             if len(known) == count:
                 break
-            features = self.network.noisy(self.text, known + [MASK] * (count - len(known)))
+            features = self.network.noisy(self.text, known + [MASK] * (count - len(known)), open_end=True)
             self.nfe += 1
             new = range(len(known), len(known) + math.ceil((count - len(known)) / steps_left))
             for slot in new:

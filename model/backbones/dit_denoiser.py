@@ -245,7 +245,7 @@ class DiTDenoiser:
             features = features[:, :0]
         return self.logits(features[:, -1:] if last_only else features)
 
-    def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
+    def denoise(self, block: Tensor, cache: BlockCache, *, open_end: bool = False) -> Tensor:
         """Features [B, n, D] of the next n slots of a block; the slots after them, up to L', are masked.
 
         Raises ValueError where they do not fit into the block.

@@ -11,7 +11,7 @@ Knows nothing of text, sampling or files.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +19,18 @@ from torch import Tensor, nn
 
 from model.attention import as_bias, block_mask, causal_mask
 from model.backbones.fit import check_fit
-from model.backbones.llama_layers import Correction, Layer, Layers, RmsNorm
+from model.backbones.llama_compiled import ByRows, compiled_layers, compiled_product
+from model.backbones.llama_layers import Correction, Layer, Layers, LayerShape, LayerWeights, RmsNorm
+from model.compiled.kernels import CompiledLayers, CompiledProduct, Kernels
 from model.denoiser import ROOM, BlockCache, Facts
 from model.linear import Linear, has_fbgemm
 from model.scripting import scripted
+
+Network = nn.Module | CompiledLayers | ByRows
+"""Layers over a cache."""
+
+Output = Linear | CompiledProduct
+"""Features → logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,10 @@ class Llama:
         dtype: torch.dtype = torch.float32,
         packed: bool = False,
         device: torch.device | None = None,
+        kernels: Kernels | None = None,
     ) -> None:
-        """dtype is that of the activations; packed weights take 16 bits and are used by a CPU only (see `Linear`)."""
+        """dtype is that of the activations; packed weights take 16 bits and are used by a CPU only (see `Linear`).
+        kernels: multiply few rows where weights are packed and were published on levels."""
         self.config, self.dtype, self.packed = config, dtype, packed
         self.device = device or torch.device("cpu")
         check_weights(config, weights)
@@ -117,25 +127,26 @@ class Llama:
         embedding = weights["model.embed_tokens.weight"].to(self.device)
         mask_row = torch.zeros_like(embedding[0]) if adapter is None else adapter.mask_embedding.to(embedding)
         self._embedding = torch.cat([embedding, mask_row[None]])  # [V + 1, D] as stored; the last row is the mask token
-        self._unembedding = Linear(self._cast(weights.get("lm_head.weight", embedding)), packed=packed)
         self._output_rows = (
             weights["lm_head.weight"].to(self.device) if "lm_head.weight" in weights else self._embedding
         )
+        self._kernels = kernels if packed and self.device.type == "cpu" else None
+        every_row = self._output_rows[: config.vocab_size]
+        self._unembedding = self._output(every_row, rough=False)
         every = torch.arange(config.vocab_size)
         common = every if adapter is None or adapter.common is None else adapter.common.long()
         self._common = common.to(self.device)
         self._common_output = self._unembedding
         if len(common) < config.vocab_size:
-            rows = self._output_rows[self._common]
-            self._common_output = Linear(self._cast(rows), packed=packed, rough=True)
-        rough_output = None
-        if packed and has_fbgemm():  # made now, while the layers do not take their memory yet
-            rough_output = Linear(self._cast(self._output_rows[: config.vocab_size]), packed=packed, rough=True)
-        clean = self._layers(weights, None, rough=False)
-        self._in_four_bits = all(part.four is not None for part in clean.modules() if isinstance(part, Linear))
-        self._clean = self._scripted(clean)
-        self._noisy = self._clean if adapter is None else self._scripted(self._layers(weights, adapter, rough=True))
-        self._head = None if head is None else self._scripted(self._sampler_head(head))
+            self._common_output = self._output(self._output_rows[self._common], rough=True)
+        rough_output: Output | None = None  # made now, while the layers do not take their memory yet
+        if isinstance(self._unembedding, CompiledProduct):
+            rough_output = self._unembedding.rounded()
+        elif packed and has_fbgemm():
+            rough_output = self._output(every_row, rough=True)
+        self._clean = self._network(weights, None, rough=False)
+        self._noisy = self._clean if adapter is None else self._network(weights, adapter, rough=True)
+        self._head = None if head is None else self._correction(head)
         self._relaxed = self if rough_output is None else self._rounded(weights, rough_output)
 
     # ------------------------------------------------------------------------------------------------ the protocol
@@ -172,16 +183,21 @@ class Llama:
         cache.extend(tokens)
         return self.logits(x[:, -1:] if last_only else x)
 
-    def denoise(self, block: Tensor, cache: BlockCache) -> Tensor:
-        """Features [B, L', D] of the slots of a block [B, L'] that may hold the mask token. The cache stays."""
+    def denoise(self, block: Tensor, cache: BlockCache, *, open_end: bool = False) -> Tensor:
+        """Features [B, L', D] of the slots of a block [B, L'] that may hold the mask token. The cache stays.
+
+        Each is read at the position before its slot, so that the last slot's own is seen by others, but not read: with
+        an open end it is left out. Of what the default model proposes as many pass (2.85 tokens a cycle either way).
+        """
         if cache.decided == 0:
             raise ValueError("A shifted network needs one decided token before a block.")
         first = cache.decided - 1  # position of the last decided token, which predicts slot 0
-        noisy = torch.cat([cache.tokens[:, first : first + 1], block], dim=1)
+        count = block.shape[1]
+        noisy = torch.cat([cache.tokens[:, first : first + 1], block[:, : count - open_end]], dim=1)
         n = noisy.shape[1]
         cache.reserve(cache.size, scratch=n)
         mask = block_mask(first, cache.size, n, cache.capacity, self.device)
-        return self._forward(self._noisy, noisy, first, mask, cache)[:, :-1]
+        return self._forward(self._noisy, noisy, first, mask, cache)[:, :count]
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits [..., V] in float32."""
@@ -200,7 +216,7 @@ class Llama:
 
     # ------------------------------------------------------------------------------------------------- the network
 
-    def _forward(self, layers: nn.Module, tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
+    def _forward(self, layers: Network, tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
         """Features [B, n, D] of tokens [B, n] from `position` on; their keys and values go to scratch columns."""
         c = self.config
         bias = as_bias(mask, cache.padding, c.num_attention_heads // c.num_key_value_heads, cache.dtype)
@@ -208,11 +224,13 @@ class Llama:
         x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, cache.layers, cache.size)
         return x
 
-    def _rounded(self, weights: Mapping[str, Tensor], output: Linear) -> Llama:
+    def _rounded(self, weights: Mapping[str, Tensor], output: Output) -> Llama:
         """A network that shares everything with this one but its output, and its clean weights where int8 is faster."""
         twin = copy.copy(self)
-        if not self._in_four_bits:
-            twin._clean = self._scripted(self._layers(weights, None, rough=True))
+        if isinstance(self._clean, ByRows):
+            twin._clean = self._clean.rounded()
+        elif not self._in_four_bits:
+            twin._clean = self._network(weights, None, rough=True)
         twin._unembedding = output
         if twin._common_output is self._unembedding:
             twin._common_output = output
@@ -223,48 +241,54 @@ class Llama:
         """Without Python between the operations, where they are fast enough for it to count."""
         return scripted(module) if self.packed else module
 
-    def _layers(self, weights: Mapping[str, Tensor], adapter: Adapter | None, *, rough: bool) -> Layers:
-        layers = [self._layer(weights, i, adapter, rough) for i in range(self.config.num_hidden_layers)]
-        return Layers(layers, self._norm(weights["model.norm.weight"]))
+    def _output(self, rows: Tensor, *, rough: bool) -> Output:
+        """Unembedding with rows [V', D]."""
+        if self._kernels is not None and (made := compiled_product(self._kernels, rows, rough=rough)) is not None:
+            return made
+        return Linear(self._cast(rows), packed=self.packed, rough=rough)
 
-    def _sampler_head(self, head: SamplerHead) -> nn.Module:
-        w1, w2 = (Linear(self._cast(weight), packed=self.packed) for weight in (head.w1, head.w2))
-        return Correction(w1, self._cast(head.b1), w2, self._cast(head.b2), self.config.rms_norm_eps)
+    def _network(self, weights: Mapping[str, Tensor], adapter: Adapter | None, *, rough: bool) -> Network:
+        """All layers, with an adapter merged in or without."""
 
-    def _layer(self, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None, rough: bool) -> Layer:
-        c, prefix = self.config, f"model.layers.{index}"
-        attention = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
-        bias = None
+        def each() -> Iterator[LayerWeights]:  # anew for every form, so that they are never there all at once
+            return (layer_weights(self.config, weights, i, adapter) for i in range(self.config.num_hidden_layers))
 
-        def fused(name: str, parts: list[str]) -> Tensor:
-            weight = torch.cat([weights[f"{prefix}.{part}.weight"] for part in parts]).float()
-            if adapter is not None:
-                a, b = adapter.pairs[f"layers.{index}.{name}"]
-                weight = weight + adapter.scale * (b.float() @ a.float())
-            return weight
+        norm, few = weights["model.norm.weight"], None
+        if self._kernels is not None:
+            few = compiled_layers(self._kernels, self._shape, each(), norm, rough=rough)
+        if few is not None and rough:
+            return few  # never reads a whole prompt
+        layers = Layers([self._layer(layer, rough, few is None) for layer in each()], self._norm(norm))
+        if not rough:
+            products = [part for part in layers.modules() if isinstance(part, Linear)]
+            self._in_four_bits = few is not None or all(part.four is not None for part in products)
+        return self._scripted(layers) if few is None else ByRows(few, layers)
 
-        def turned(qkv: Tensor) -> Tensor:
-            q, k, v = torch.split(qkv, [c.query_width, c.key_width, c.key_width])
-            return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
+    def _correction(self, head: SamplerHead) -> nn.Module:
+        first, second = self._output(head.w1, rough=True), self._output(head.w2, rough=True)
+        made = Correction(first, self._cast(head.b1), second, self._cast(head.b2), self.config.rms_norm_eps)
+        return made if isinstance(first, CompiledProduct) else self._scripted(made)
 
-        def linear(weight: Tensor) -> Linear:
-            return Linear(self._cast(weight), packed=self.packed, rough=rough)
+    @property
+    def _shape(self) -> LayerShape:
+        c = self.config
+        return LayerShape(c.num_attention_heads, c.num_key_value_heads, c.head_dim, c.rms_norm_eps)
 
-        if c.qkv_bias:
-            column = torch.cat([weights[f"{prefix}.{part}.bias"] for part in attention])[:, None]
-            bias = turned(column.float()).flatten().to(self.device)
+    def _layer(self, weights: LayerWeights, rough: bool, few: bool) -> Layer:
+        qkv, out, gate_up, down = (
+            Linear(self._cast(weight), packed=self.packed, rough=rough, few=few)
+            for weight in (weights.qkv, weights.out, weights.gate_up, weights.down)
+        )
         return Layer(
-            before_attention=self._norm(weights[f"{prefix}.input_layernorm.weight"]),
-            before_mlp=self._norm(weights[f"{prefix}.post_attention_layernorm.weight"]),
-            qkv=linear(turned(fused("qkv", attention))),
-            out=linear(fused("o", ["self_attn.o_proj"])),
-            gate_up=linear(fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"])),
-            down=linear(fused("down", ["mlp.down_proj"])),
-            heads=c.num_attention_heads,
-            kv_heads=c.num_key_value_heads,
-            head_dim=c.head_dim,
-            qkv_bias=bias,
-            qk_norm=self._norm(head_norms(c, weights, f"{prefix}.self_attn")) if c.qk_norm else None,
+            before_attention=self._norm(weights.before_attention),
+            before_mlp=self._norm(weights.before_mlp),
+            qkv=qkv,
+            out=out,
+            gate_up=gate_up,
+            down=down,
+            shape=self._shape,
+            qkv_bias=None if weights.qkv_bias is None else weights.qkv_bias.to(self.device),
+            qk_norm=None if weights.qk_norm is None else self._norm(weights.qk_norm),
         )
 
     def _norm(self, weight: Tensor) -> RmsNorm:
@@ -272,6 +296,40 @@ class Llama:
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.to(device=self.device, dtype=self.dtype).contiguous()
+
+
+def layer_weights(
+    config: LlamaConfig, weights: Mapping[str, Tensor], index: int, adapter: Adapter | None
+) -> LayerWeights:
+    """Those of a layer, fused, in the order of `in_pairs`, with an adapter merged in; float32."""
+    c, prefix = config, f"model.layers.{index}"
+    attention = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+    bias = None
+
+    def fused(name: str, parts: list[str]) -> Tensor:
+        weight = torch.cat([weights[f"{prefix}.{part}.weight"] for part in parts]).float()
+        if adapter is not None:
+            a, b = adapter.pairs[f"layers.{index}.{name}"]
+            weight = weight + adapter.scale * (b.float() @ a.float())
+        return weight
+
+    def turned(qkv: Tensor) -> Tensor:
+        q, k, v = torch.split(qkv, [c.query_width, c.key_width, c.key_width])
+        return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
+
+    if c.qkv_bias:
+        column = torch.cat([weights[f"{prefix}.{part}.bias"] for part in attention])[:, None]
+        bias = turned(column.float()).flatten()
+    return LayerWeights(
+        before_attention=weights[f"{prefix}.input_layernorm.weight"],
+        before_mlp=weights[f"{prefix}.post_attention_layernorm.weight"],
+        qkv=turned(fused("qkv", attention)),
+        out=fused("o", ["self_attn.o_proj"]),
+        gate_up=fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"]),
+        down=fused("down", ["mlp.down_proj"]),
+        qkv_bias=bias,
+        qk_norm=head_norms(c, weights, f"{prefix}.self_attn") if c.qk_norm else None,
+    )
 
 
 def rotary_table(config: LlamaConfig) -> Tensor:

@@ -5,7 +5,8 @@ Knows nothing of weights' names, adapters and masks. B texts, n tokens, D width;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,34 @@ from torch import Tensor, nn
 
 from model.attention import attend, keep
 from model.linear import Linear
+
+Product = Callable[[Tensor], Tensor]
+"""x [..., in] → [..., out]."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """Heads of queries, heads of keys and of values, numbers of a head; what a norm adds to the mean square."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """Weights of a layer as they are published, but fused: qkv gives queries, keys and values side by side, gate_up
+    gate and up. qkv_bias is added to the former, and qk_norm [heads + kv_heads, d] norms queries and keys."""
+
+    before_attention: Tensor
+    before_mlp: Tensor
+    qkv: Tensor
+    out: Tensor
+    gate_up: Tensor
+    down: Tensor
+    qkv_bias: Tensor | None = None
+    qk_norm: Tensor | None = None
 
 
 class RmsNorm(nn.Module):
@@ -35,11 +64,7 @@ class RmsNorm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and MLP. qkv gives queries, keys and values side by side, gate_up gate and up.
-
-    qkv_bias is added to them, and qk_norm with a weight [heads + kv_heads, d] norms queries and keys, where the
-    network has them.
-    """
+    """Attention and MLP, of what `LayerWeights` says."""
 
     def __init__(
         self,
@@ -50,16 +75,14 @@ class Layer(nn.Module):
         out: Linear,
         gate_up: Linear,
         down: Linear,
-        heads: int,
-        kv_heads: int,
-        head_dim: int,
+        shape: LayerShape,
         qkv_bias: Tensor | None = None,
         qk_norm: RmsNorm | None = None,
     ) -> None:
         super().__init__()
         self.before_attention, self.before_mlp = before_attention, before_mlp
         self.qkv, self.out, self.gate_up, self.down = qkv, out, gate_up, down
-        self.heads, self.kv_heads, self.head_dim = heads, kv_heads, head_dim
+        self.heads, self.kv_heads, self.head_dim = shape.heads, shape.kv_heads, shape.head_dim
         self.qkv_bias, self.qk_norm = qkv_bias, qk_norm
 
     def forward(self, x: Tensor, turns: Tensor, bias: Tensor, store: Tensor, at: int) -> Tensor:
@@ -100,7 +123,7 @@ class Layers(nn.Module):
 class Correction(nn.Module):
     """The sampler head: h + W2·SiLU(W1·[h ; rmsnorm(e)] + b1) + b2."""
 
-    def __init__(self, w1: Linear, b1: Tensor, w2: Linear, b2: Tensor, eps: float) -> None:
+    def __init__(self, w1: Product, b1: Tensor, w2: Product, b2: Tensor, eps: float) -> None:
         super().__init__()
         self.w1, self.b1, self.w2, self.b2, self.eps = w1, b1, w2, b2, eps
 

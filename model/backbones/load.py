@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -22,6 +23,8 @@ from model.backbones.dit_denoiser import DiTDenoiser
 from model.backbones.fit import WrongWeights
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, projections
 from model.catalog import CHAT_ARCHITECTURES, COMMON, QWEN2, QWEN3, Entry
+from model.compiled.build import compiled
+from model.compiled.kernels import Kernels
 from model.denoiser import Denoiser
 from model.linear import has_fbgemm, multiplies_bfloat16
 from model.shards import BadIndex, weight_files
@@ -33,24 +36,30 @@ ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How weights are kept and multiplied: dtype of the activations, 16-bit packed weights or not, and where."""
+    """How weights are kept and multiplied: dtype of the activations, 16-bit packed weights or not, and where.
+
+    kernels  compiled ones, for weights that were published on levels.
+    """
 
     name: str
     dtype: torch.dtype
     packed: bool
     device: torch.device
+    kernels: Kernels | None = None
 
 
-def fastest_precision() -> Precision:
-    """What this machine is fastest in: bfloat16 where it multiplies it, else packed float16, else float32."""
+def fastest_precision(cache_dir: Path | None = None) -> Precision:
+    """What this machine is fastest in: bfloat16 where it multiplies it, else packed float16, else float32; and with the
+    kernels that are compiled into a cache folder (the user's own, if none is given), where it can have them."""
     if torch.cuda.is_available():
         return Precision("bfloat16", torch.bfloat16, False, torch.device("cuda"))
-    cpu = torch.device("cpu")
-    if multiplies_bfloat16():
-        return Precision("bfloat16", torch.float32, True, cpu)
-    if has_fbgemm():
-        return Precision("float16", torch.float32, True, cpu)
-    return FULL
+    if not has_fbgemm() and not multiplies_bfloat16():
+        return FULL
+    name = "bfloat16" if multiplies_bfloat16() else "float16"
+    library = compiled(cache_dir or user_cache_path("galley", appauthor=False))
+    kernels = None if library is None else Kernels(library)
+    named = name if kernels is None else f"{name}, compiled"
+    return Precision(named, torch.float32, True, torch.device("cpu"), kernels)
 
 
 FULL = Precision("float32", torch.float32, False, torch.device("cpu"))
@@ -132,6 +141,7 @@ def load_llama(
         dtype=precision.dtype,
         packed=precision.packed,
         device=precision.device,
+        kernels=precision.kernels,
     )
 
 
