@@ -10,6 +10,8 @@ vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
@@ -51,27 +53,30 @@ def loss(text: Tensor, penalty: float, inner: Tensor) -> Tensor | None:
     penalty: nats for a token after RUN tokens, for each place where they stood before with that token after them. Ids
     below 0 are no tokens. inner [V]: whether a token goes on with a word; it loses nothing while the word is short.
     """
-    lengths, after = runs(text), text[:, 1:]
-    inside = inner[text.clamp(min=0)]
-    spared = inside[:, 1:] & ~inside[:, -LONG_WORD:].all(1, keepdim=True)
-    row, at = ((lengths >= RUN) & (after >= 0) & ~spared).nonzero(as_tuple=True)
-    if not len(row):
+    inside, found = inner[text.clamp(min=0)].tolist(), []
+    for row, (tokens, within) in enumerate(zip(text.tolist(), inside, strict=True)):
+        circles = all(within[-LONG_WORD:])
+        found += [
+            (row, tokens[at + 1], penalty * GROWTH ** (length - RUN))
+            for at, length in runs(tokens)
+            if length >= RUN and tokens[at + 1] >= 0 and (circles or not within[at + 1])
+        ]
+    if not found:
         return None
-    nats = penalty * GROWTH ** (lengths[row, at] - RUN).float()
-    lost = torch.zeros(len(text), len(inner), device=text.device)
-    lost.view(-1).scatter_reduce_(0, row * len(inner) + after[row, at], nats, "sum")
-    return lost
+    rows, tokens_lost, nats = zip(*found, strict=True)
+    lost = torch.zeros(len(text), len(inner))
+    lost.index_put_((torch.tensor(rows), torch.tensor(tokens_lost)), torch.tensor(nats), accumulate=True)
+    return lost.to(text.device)
 
 
-def runs(text: Tensor) -> Tensor:
-    """How many tokens up to and with place j stand at the end of the text, too: [B, n − 1], at most LONGEST."""
-    n = text.shape[1]
-    same = text[:, :-1] == text[:, -1:]
-    lengths = same.long()
-    for back in range(1, min(LONGEST, n - 1)):
-        same[:, :back] = False
-        same[:, back:] &= text[:, : n - 1 - back] == text[:, n - 1 - back : n - back]
-        if not bool(same.any()):
-            break
-        lengths += same
-    return lengths
+def runs(tokens: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Places before the last whose token is the last one, and how many tokens up to there stand at the end, too; at
+    most LONGEST. In Python: a text has few such places, and finding them by tensors takes four times as long."""
+    end = len(tokens) - 1
+    at = -1
+    for _ in range(tokens.count(tokens[end]) - 1):
+        at = tokens.index(tokens[end], at + 1)
+        length = 1
+        while length < min(LONGEST, at + 1) and tokens[at - length] == tokens[end - length]:
+            length += 1
+        yield at, length

@@ -32,6 +32,6 @@ def nearest_on_levels(weight: Tensor, bits: int) -> Tensor:
     if bits == 4:
         low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
         step = (high - low) / 15
-        return (low + step * ((groups - low) / step).round()).view_as(weight)
+        return (low + step * ((groups - low) / step.clamp(min=1e-30)).round()).view_as(weight)
     step = groups.abs().amax(-1, keepdim=True) / 127
-    return (step * (groups / step).round()).view_as(weight)
+    return (step * (groups / step.clamp(min=1e-30)).round()).view_as(weight)

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.backbones.llama import Llama
 from model.backbones.llama_compiled import FEW, ByRows
-from model.backbones.llama_layers import Layers
 from model.compiled import build
 from model.compiled.build import compiled, is_compiled, kernels_can_be
 from model.compiled.kernels import CompiledLayers, CompiledProduct, Kernels
 from model.denoiser import BlockCache
 from model.levels import nearest_levels, on_levels
-from model.linear import Linear
 from tests.on_levels import in_eight_bits, in_four_bits, nearest_on_levels
 from tests.tiny import CONFIG, Parts, parts
 
@@ -118,13 +117,21 @@ SHAPES = {
 
 @pytest.fixture(scope="module", params=SHAPES)
 def tiny(request: pytest.FixtureRequest) -> Parts:
-    """A network whose weights lie on levels, and so its output."""
+    """A network whose weights lie on levels, and so do its output and its adapter, of rank 32."""
     made = parts(3, SHAPES[request.param])
     weights = {
         name: nearest_on_levels(each, 4 if "proj" in name else 8) if each.ndim == 2 else each
         for name, each in made.weights.items()
     }
-    return replace(made, weights=weights)
+    assert made.adapter is not None
+    pairs = {
+        name: (
+            nearest_on_levels(F.pad(a, (0, 0, 0, 32 - len(a))), 4),
+            nearest_on_levels(F.pad(b, (0, 32 - b.shape[1])), 4),
+        )
+        for name, (a, b) in made.adapter.pairs.items()
+    }
+    return replace(made, weights=weights, adapter=replace(made.adapter, pairs=pairs))
 
 
 @pytest.fixture
@@ -166,17 +173,12 @@ def test_text_is_read_like_by_the_plain_network(fast: Llama, tiny: Parts, length
 
 @needs_a_compiler
 @pytest.mark.parametrize("block", [[48, 48, 48], [48, 9, 48, 4], [48], [48] * 8])
-def test_a_block_is_denoised_by_adapted_weights_in_4_bits(fast: Llama, tiny: Parts, block: list[int]) -> None:
-    text, plain = some_text(20), tiny.fast()
-    assert isinstance(plain._noisy, Layers)
-    for part in plain._noisy.modules():
-        if isinstance(part, Linear) and part.weight is not None:
-            part.weight = nearest_on_levels(part.weight, 4)
-    expected = plain.denoise(rows(block), cache_of(plain, text))
+def test_a_block_is_denoised_nearly_like_by_the_plain_network(fast: Llama, tiny: Parts, block: list[int]) -> None:
+    text = some_text(20)
     cache = cache_of(fast, text)
     kept = [layer[:, :, :, :20].clone() for layer in cache.layers]
     found = fast.denoise(rows(block), cache)
-    assert off(found, expected) < 0.08  # what goes in has 8 bits
+    assert off(found[0], tiny.plain().noisy(text, block)) < 0.08  # rows have 8 bits
     assert all(torch.equal(layer[:, :, :, :20], before) for layer, before in zip(cache.layers, kept, strict=True))
 
 
@@ -240,6 +242,15 @@ def test_the_sampler_head_has_8_bits(fast: Llama, tiny: Parts) -> None:
 def test_networks_of_other_kinds_are_left_to_torch(kernels: Kernels, tiny: Parts) -> None:
     other = parts(3, tiny.config).fast(packed=True, kernels=kernels)
     assert not isinstance(other._clean, ByRows), "its weights lie on no levels"
+    assert tiny.adapter is not None
+    odd = {name: (a[:20], b[:, :20]) for name, (a, b) in tiny.adapter.pairs.items()}
+    whole = {name: (F.pad(a, (0, 0, 0, 12)), F.pad(b, (0, 12))) for name, (a, b) in odd.items()}
+    found = [
+        replace(tiny, adapter=replace(tiny.adapter, pairs=pairs)).fast(packed=True, kernels=kernels)
+        for pairs in (odd, whole)
+    ]
+    first, second = (network.denoise(rows([48, 48]), cache_of(network, some_text(9))) for network in found)
+    assert torch.equal(first, second), "an adapter of another rank is filled up with nothing"
     small = parts(3).fast(packed=True, kernels=kernels)
     assert not isinstance(small._noisy, CompiledLayers), "its heads are too narrow"
     assert not isinstance(tiny.fast(kernels=kernels)._clean, ByRows), "nothing is packed: the plain one is wanted"

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from model.attention import as_bias, block_mask, causal_mask
 from model.backbones.fit import check_fit
-from model.backbones.llama_compiled import ByRows, compiled_layers, compiled_product
-from model.backbones.llama_layers import Correction, Layer, Layers, LayerShape, LayerWeights, RmsNorm
+from model.backbones.llama_compiled import ByRows, adapted_layers, compiled_layers, compiled_product
+from model.backbones.llama_layers import Correction, Layer, LayerPairs, Layers, LayerShape, LayerWeights, RmsNorm
 from model.compiled.kernels import CompiledLayers, CompiledProduct, Kernels
 from model.denoiser import ROOM, BlockCache, Facts
 from model.linear import Linear, has_fbgemm
@@ -145,7 +145,7 @@ class Llama:
         elif packed and has_fbgemm():
             rough_output = self._output(every_row, rough=True)
         self._clean = self._network(weights, None, rough=False)
-        self._noisy = self._clean if adapter is None else self._network(weights, adapter, rough=True)
+        self._noisy = self._clean if adapter is None else self._adapted(weights, adapter)
         self._head = None if head is None else self._correction(head)
         self._relaxed = self if rough_output is None else self._rounded(weights, rough_output)
 
@@ -254,15 +254,20 @@ class Llama:
             return (layer_weights(self.config, weights, i, adapter) for i in range(self.config.num_hidden_layers))
 
         norm, few = weights["model.norm.weight"], None
-        if self._kernels is not None:
-            few = compiled_layers(self._kernels, self._shape, each(), norm, rough=rough)
-        if few is not None and rough:
-            return few  # never reads a whole prompt
+        if self._kernels is not None and not rough:
+            few = compiled_layers(self._kernels, self._shape, each(), norm)
         layers = Layers([self._layer(layer, rough, few is None) for layer in each()], self._norm(norm))
         if not rough:
             products = [part for part in layers.modules() if isinstance(part, Linear)]
             self._in_four_bits = few is not None or all(part.four is not None for part in products)
         return self._scripted(layers) if few is None else ByRows(few, layers)
+
+    def _adapted(self, weights: Mapping[str, Tensor], adapter: Adapter) -> Network:
+        """All layers with the adapter: merged in, or beside the compiled ones."""
+        if self._kernels is None or not isinstance(self._clean, ByRows):
+            return self._network(weights, adapter, rough=True)
+        pairs = (layer_pairs(self.config, adapter, i) for i in range(self.config.num_hidden_layers))
+        return adapted_layers(self._kernels, self._clean.few, pairs)
 
     def _correction(self, head: SamplerHead) -> nn.Module:
         first, second = self._output(head.w1, rough=True), self._output(head.w2, rough=True)
@@ -313,23 +318,35 @@ def layer_weights(
             weight = weight + adapter.scale * (b.float() @ a.float())
         return weight
 
-    def turned(qkv: Tensor) -> Tensor:
-        q, k, v = torch.split(qkv, [c.query_width, c.key_width, c.key_width])
-        return torch.cat([in_pairs(q, c.num_attention_heads), in_pairs(k, c.num_key_value_heads), v])
-
     if c.qkv_bias:
         column = torch.cat([weights[f"{prefix}.{part}.bias"] for part in attention])[:, None]
-        bias = turned(column.float()).flatten()
+        bias = in_order(c, column.float()).flatten()
     return LayerWeights(
         before_attention=weights[f"{prefix}.input_layernorm.weight"],
         before_mlp=weights[f"{prefix}.post_attention_layernorm.weight"],
-        qkv=turned(fused("qkv", attention)),
+        qkv=in_order(c, fused("qkv", attention)),
         out=fused("o", ["self_attn.o_proj"]),
         gate_up=fused("gate_up", ["mlp.gate_proj", "mlp.up_proj"]),
         down=fused("down", ["mlp.down_proj"]),
         qkv_bias=bias,
         qk_norm=head_norms(c, weights, f"{prefix}.self_attn") if c.qk_norm else None,
     )
+
+
+def layer_pairs(config: LlamaConfig, adapter: Adapter, index: int) -> LayerPairs:
+    """What the adapter adds to a layer, for weights in the order that `layer_weights` gives them."""
+    qkv, out, gate_up, down = (
+        (a.float(), adapter.scale * b.float())
+        for a, b in (adapter.pairs[f"layers.{index}.{name}"] for name in projections(config))
+    )
+    return LayerPairs((qkv[0], in_order(config, qkv[1])), out, gate_up, down)
+
+
+def in_order(config: LlamaConfig, qkv: Tensor) -> Tensor:
+    """Rows of queries, keys and values, the former two in the order of `in_pairs`."""
+    q, k, v = torch.split(qkv, [config.query_width, config.key_width, config.key_width])
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    return torch.cat([in_pairs(q, heads), in_pairs(k, kv_heads), v])
 
 
 def rotary_table(config: LlamaConfig) -> Tensor:

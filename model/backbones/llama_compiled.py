@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.backbones.llama_layers import LayerShape, LayerWeights
+from model.backbones.llama_layers import LayerPairs, LayerShape, LayerWeights
 from model.compiled.kernels import CompiledLayer, CompiledLayers, CompiledProduct, Kernels
 from model.compiled.tiles import taking_turns
-from model.levels import GROUP, Levels, fits_tiles, nearest_levels, on_levels
+from model.levels import GROUP, fits_tiles, nearest_levels, on_levels
 
 FEW = 32
 """Rows, up to which kernels that read weights in 4 bits are faster than torch with 16."""
@@ -45,11 +46,9 @@ def compiled_product(kernels: Kernels, weight: Tensor, *, rough: bool) -> Compil
 
 
 def compiled_layers(
-    kernels: Kernels, shape: LayerShape, layers: Iterable[LayerWeights], after: Tensor, *, rough: bool
+    kernels: Kernels, shape: LayerShape, layers: Iterable[LayerWeights], after: Tensor
 ) -> CompiledLayers | None:
-    """Layers whose weights lie on 4-bit levels; rough: or on the nearest ones, which costs a proposer 3% of what it
-    gives and saves a third of its time. None where they lie on none, or are of a kind that the kernels do not compute.
-    """
+    """Layers whose weights lie on 4-bit levels. None where they lie on none, or are of a kind that is not computed."""
     if shape.head_dim % HEAD_PART or shape.head_dim > WIDEST_HEAD or after.shape[0] % GROUP:
         return None
     made = []
@@ -58,18 +57,37 @@ def compiled_layers(
             return None
         parts = []
         for weight in (layer.qkv, layer.out, taking_turns(*layer.gate_up.chunk(2)), layer.down):
-            found = _levels(weight, rough)
+            found = on_levels(weight, 4)
             if found is None:
                 return None
-            parts.append(CompiledProduct(kernels, found, exact=not rough))
+            parts.append(CompiledProduct(kernels, found, exact=True))
         made.append(CompiledLayer(layer.before_attention.float(), layer.before_mlp.float(), *parts))
     return CompiledLayers(
         kernels, made, after.float(), heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim,
-        eps=shape.eps, exact=not rough,
+        eps=shape.eps, exact=True,
     )  # fmt: skip
 
 
-def _levels(weight: Tensor, rough: bool) -> Levels | None:
-    if rough:
-        return nearest_levels(weight, 4) if fits_tiles(weight) else None
-    return on_levels(weight, 4)
+def adapted_layers(kernels: Kernels, clean: CompiledLayers, pairs: Iterable[LayerPairs]) -> CompiledLayers:
+    """The same layers with an adapter, which stays apart: merged in, it would make a second set of weights, twice the
+    bytes that writing has to read. It is kept in 4 bits, and rows are rounded to 8."""
+
+    def pair(product: CompiledProduct, a: Tensor, b: Tensor) -> CompiledProduct:
+        padding = -a.shape[0] % GROUP
+        down, up = F.pad(a, (0, 0, 0, padding)), F.pad(b, (0, padding))
+        return product.adapted(*(CompiledProduct(kernels, nearest_levels(each, 4), exact=False) for each in (down, up)))
+
+    made = []
+    for layer, of in zip(clean.layers, pairs, strict=True):
+        gate_up = (of.gate_up[0], taking_turns(*of.gate_up[1].chunk(2)))
+        made.append(
+            CompiledLayer(
+                layer.before_attention,
+                layer.before_mlp,
+                pair(layer.qkv, *of.qkv),
+                pair(layer.out, *of.out),
+                pair(layer.gate_up, *gate_up),
+                pair(layer.down, *of.down),
+            )
+        )
+    return clean.adapted(made)

@@ -44,6 +44,16 @@ class LayerWeights:
     qk_norm: Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LayerPairs:
+    """What an adapter adds to the weights of a layer, apart: A [r, in] and B [out, r] of B·A, the scale in B."""
+
+    qkv: tuple[Tensor, Tensor]
+    out: tuple[Tensor, Tensor]
+    gate_up: tuple[Tensor, Tensor]
+    down: tuple[Tensor, Tensor]
+
+
 class RmsNorm(nn.Module):
     """x / √(mean x² + eps) · weight over the last axis, in few operations: x / hypot(‖x‖, √(eps·D)) · (√D·weight).
 

@@ -31,9 +31,11 @@ typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
 typedef int8_t vb __attribute__((vector_size(16)));
 
-typedef struct {
+/* x W' + (x down') up', the latter where there is an adapter. */
+typedef struct product {
     const uint8_t *data;
     int32_t in, out, bits; /* in is a multiple of GROUP, out of LANES; bits are 4 or 8 */
+    const struct product *down, *up;
 } product;
 
 typedef struct {
@@ -234,14 +236,13 @@ INLINE long tile_bytes(int in, int bits) {
     return (long)(in / GROUP) * (bits == 4 ? LANES * GROUP / 2 + 2 * LANES * 2 : LANES * GROUP + LANES * 2);
 }
 
-/* `tiles` tiles that lie side by side, `rows` rows from `first` on: y [tiles, ROWS, 16]. Two tiles at once share what is
-   loaded of the rows, and twice as many sums are on their way while each of them waits for its last product. */
+/* `tiles` tiles that lie side by side, `rows` rows from `first` on, added to y [tiles, ROWS, 16]. Two tiles at once
+   share what is loaded of the rows, and twice as many sums are on their way while each waits for its last product. */
 INLINE void multiply(const uint8_t *w, int in, const rounded *x, int first, int rows, int tiles, int bits, int exact,
                      vf *y) {
     const vi nibble = (vi){0} + 0x0f0f0f0f;
     const long apart = tile_bytes(in, bits);
     const int step_in = bits == 4 ? 8 : 4; /* inputs whose levels one vector holds */
-    for (int i = 0; i < tiles * ROWS; i++) y[i] = (vf){0};
     for (int at = 0; at < in; at += GROUP) {
         vi high[2 * ROWS], low[2 * ROWS];
         for (int i = 0; i < tiles * ROWS; i++) high[i] = low[i] = (vi){0};
@@ -304,24 +305,53 @@ static const multiplier multipliers[2][2][2][ROWS] = {
     {{BY_ROWS(2, 4, 0), BY_ROWS(2, 4, 1)}, {BY_ROWS(2, 8, 0), BY_ROWS(2, 8, 1)}},
 };
 
-/* This thread's share of a product of rows: for every few rows of every two tiles of it, `sums` [tiles, ROWS, 16] of the
-   rows first ... first + some and the tiles t ... t + tiles, and the statement that follows. `step`: tiles that are not
-   torn apart. */
-#define FOR_SHARE(p, x, rows, exact, step)                                                                    \
+/* Adds to y [tiles, ROWS, 16] what the tiles t ... t + tiles make of a few rows. */
+INLINE void add_tiles(const product *p, int t, int tiles, const rounded *x, int first, int rows, int exact, vf *y) {
+    const uint8_t *const w = p->data + t * tile_bytes(p->in, p->bits);
+    multipliers[tiles - 1][p->bits == 8][exact][rows - 1](w, p->in, x, first, y);
+}
+
+/* Bytes for what comes out of `down`. */
+INLINE long lowered_bytes(const product *p, int rows) {
+    return p->down ? rounded_bytes(rows, p->down->out) + aligned((long)rows * p->down->out * 4) : 0;
+}
+
+/* What `up` takes: x down', rounded. Every thread computes all of it for itself. */
+static rounded lowered(const product *p, const rounded *x, int rows, int exact, uint8_t *scratch) {
+    rounded to = {0};
+    if (!p->down) return to;
+    const int rank = p->down->out;
+    float *const low = (float *)(scratch + rounded_bytes(rows, rank));
+    for (int t = 0; t < rank / LANES; t += 2)
+        for (int first = 0; first < rows; first += ROWS) {
+            const int some = rows - first < ROWS ? rows - first : ROWS;
+            vf sums[2 * ROWS] = {{0}};
+            add_tiles(p->down, t, 2, x, first, some, exact, sums);
+            for (int i = 0; i < 2; i++)
+                for (int r = 0; r < some; r++) store(low + (long)(first + r) * rank + (t + i) * LANES, sums[i * ROWS + r]);
+        }
+    to = rounded_at(scratch, rows, rank);
+    round_rows(low, 0, 0, rows, rank, exact, &to);
+    return to;
+}
+
+/* This thread's share of a product: for every few rows of every two tiles of it, `sums` [tiles, ROWS, 16] of the rows
+   first ... first + some and the tiles t ... t + tiles, and the statement that follows. `step`: tiles that are not torn
+   apart. */
+#define FOR_SHARE(p, x, low, rows, exact, step)                                                               \
     SHARE((p)->out / LANES / (step), share_from, share_to);                                                   \
     for (int t = share_from * (step), tiles; t < share_to * (step); t += tiles)                               \
         for (int first = (tiles = share_to * (step) - t < 2 ? 1 : 2, 0), some; first < (rows); first += some) \
-            if (some = (rows)-first < ROWS ? (rows)-first : ROWS,                                             \
-                multipliers[tiles - 1][(p)->bits == 8][exact][some - 1](                                      \
-                    (p)->data + t * tile_bytes((p)->in, (p)->bits), (p)->in, x, first, sums),                 \
-                1)
+            if (some = (rows) - first < ROWS ? (rows) - first : ROWS, memset(sums, 0, sizeof sums),           \
+                add_tiles(p, t, tiles, x, first, some, exact, sums),                                          \
+                (p)->up ? add_tiles((p)->up, t, tiles, low, first, some, exact, sums) : (void)0, 1)
 
 /* Bytes of scratch for galley_product. */
 long galley_product_scratch(const product *p, int rows, int threads) {
     return threads * rounded_bytes(rows, p->in) + 64;
 }
 
-/* y [rows, out] = x [rows, in] W'. */
+/* y [rows, out] = x [rows, in] W', without an adapter. */
 void galley_product(const product *p, int exact, int rows, const float *x, float *y, uint8_t *scratch, int threads) {
     scratch = (uint8_t *)aligned((long)scratch);
 #pragma omp parallel num_threads(threads)
@@ -329,7 +359,7 @@ void galley_product(const product *p, int exact, int rows, const float *x, float
         rounded mine = rounded_at(scratch + omp_get_thread_num() * rounded_bytes(rows, p->in), rows, p->in);
         vf sums[2 * ROWS];
         round_rows(x, 0, 0, rows, p->in, exact, &mine);
-        FOR_SHARE(p, &mine, rows, exact, 1) {
+        FOR_SHARE(p, &mine, &mine, rows, exact, 1) {
             for (int i = 0; i < tiles; i++)
                 for (int r = 0; r < some; r++)
                     store(y + (long)(first + r) * p->out + (t + i) * LANES, sums[i * ROWS + r]);
@@ -352,15 +382,13 @@ INLINE void attend(const float *q, int count, const uint16_t *keys, const uint16
         float hidden[LANES];
         for (int k = 0; k < LANES; k++) {
             const int column = t + k < columns ? t + k : columns - 1;
+            vf key[WIDEST / LANES];
             hidden[k] = t + k < columns ? bias[column] : -3e38f;
-            for (int h = 0; h < count; h++) sums[h][k] = (vf){0};
-            for (int i = 0; i < parts; i++) {
-                vf even, odd;
-                from_bfloat16(keys + (long)column * d + i * 32, &even, &odd);
-                for (int h = 0; h < count; h++) {
-                    const float *mine = apart + h * d + i * 32;
-                    sums[h][k] += even * load(mine) + odd * load(mine + LANES);
-                }
+            for (int i = 0; i < parts; i++) from_bfloat16(keys + (long)column * d + i * 32, &key[2 * i], &key[2 * i + 1]);
+            for (int h = 0; h < count; h++) {
+                vf sum = {0};
+                for (int i = 0; i < 2 * parts; i++) sum += key[i] * load(apart + h * d + i * LANES);
+                sums[h][k] = sum;
             }
         }
         for (int h = 0; h < count; h++) store(scores + h * wide + t, totals(sums[h]) + load(hidden));
@@ -377,20 +405,22 @@ INLINE void attend(const float *q, int count, const uint16_t *keys, const uint16
         }
         scale[h] = 1.0f / total(sum);
     }
-    for (int i = 0; i < parts; i++) {
-        vf evens[HEADS], odds[HEADS];
-        for (int h = 0; h < count; h++) evens[h] = odds[h] = (vf){0};
+    /* 64 numbers of a value at a time: as many sums as registers, and enough of them not to wait for each other. */
+    for (int at = 0; at < parts; at += 2) {
+        const int few = parts - at < 2 ? 1 : 2;
+        vf sums[HEADS][4];
+        for (int h = 0; h < count; h++)
+            for (int i = 0; i < 4; i++) sums[h][i] = (vf){0};
         for (int t = 0; t < columns; t++) {
-            vf even, odd;
-            from_bfloat16(values + (long)t * d + i * 32, &even, &odd);
-            for (int h = 0; h < count; h++) {
-                evens[h] += scores[h * wide + t] * even;
-                odds[h] += scores[h * wide + t] * odd;
-            }
+            vf value[4];
+            for (int i = 0; i < few; i++)
+                from_bfloat16(values + (long)t * d + (at + i) * 32, &value[2 * i], &value[2 * i + 1]);
+            for (int h = 0; h < count; h++)
+                for (int i = 0; i < 2 * few; i++) sums[h][i] += scores[h * wide + t] * value[i];
         }
         for (int h = 0; h < count; h++)
-            for (int k = 0; k < 32; k++)
-                out[h * d + i * 32 + k] = (k % 2 ? odds[h] : evens[h])[k / 2] * scale[h];
+            for (int k = 0; k < 32 * few; k++)
+                out[h * d + at * 32 + k] = sums[h][k / 32 * 2 + k % 2][k % 32 / 2] * scale[h];
     }
 }
 
@@ -401,9 +431,10 @@ INLINE int widest(const network *net) {
     return most > queries ? most : queries;
 }
 
-/* Bytes that one thread keeps to itself: rounded rows, and the scores of a few queries. */
+/* Bytes that one thread keeps to itself: rounded rows, the scores of a few queries, and rows for an adapter. */
 INLINE long own_bytes(const network *net, int rows, int columns) {
-    return rounded_bytes(rows, widest(net)) + aligned(HEADS * (columns + LANES) * 4L);
+    return rounded_bytes(rows, widest(net)) + aligned(HEADS * (columns + LANES) * 4L) +
+           lowered_bytes(&net->layers[0].qkv, rows);
 }
 
 /* Bytes of scratch for galley_layers, whose rows see so many columns. */
@@ -437,6 +468,7 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
     {
         uint8_t *const mine = own + omp_get_thread_num() * own_bytes(net, rows, columns);
         float *const scores = (float *)(mine + rounded_bytes(rows, widest(net)));
+        uint8_t *const below = mine + own_bytes(net, rows, columns) - lowered_bytes(&net->layers[0].qkv, rows);
         vf sums[2 * ROWS];
         for (int number = 0; number < net->count; number++) {
             const layer *const now = &net->layers[number];
@@ -445,7 +477,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, width);
                 round_rows(x, now->before_attention, net->eps, rows, width, exact, &in);
-                FOR_SHARE(&now->qkv, &in, rows, exact, 1) {
+                const rounded low = lowered(&now->qkv, &in, rows, exact, below);
+                FOR_SHARE(&now->qkv, &in, &low, rows, exact, 1) {
                     for (int i = 0; i < tiles; i++)
                         for (int r = 0; r < some; r++)
                             store(qkv + (long)(first + r) * slots * d + (t + i) * LANES, sums[i * ROWS + r]);
@@ -486,7 +519,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, queries);
                 round_rows(seen, 0, 0, rows, queries, exact, &in);
-                FOR_SHARE(&now->o, &in, rows, exact, 1) {
+                const rounded low = lowered(&now->o, &in, rows, exact, below);
+                FOR_SHARE(&now->o, &in, &low, rows, exact, 1) {
                     for (int i = 0; i < tiles; i++)
                         for (int r = 0; r < some; r++) {
                             float *const sum = x + (long)(first + r) * width + (t + i) * LANES;
@@ -498,7 +532,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, width);
                 round_rows(x, now->before_mlp, net->eps, rows, width, exact, &in);
-                FOR_SHARE(&now->gate_up, &in, rows, exact, 2) {
+                const rounded low = lowered(&now->gate_up, &in, rows, exact, below);
+                FOR_SHARE(&now->gate_up, &in, &low, rows, exact, 2) {
                     for (int r = 0; r < some; r++) {
                         const vf gate = sums[r], up = sums[ROWS + r];
                         store(inner + (long)(first + r) * net->inner + t / 2 * LANES, gate / (1 + exponential(-gate)) * up);
@@ -509,7 +544,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, net->inner);
                 round_rows(inner, 0, 0, rows, net->inner, exact, &in);
-                FOR_SHARE(&now->down, &in, rows, exact, 1) {
+                const rounded low = lowered(&now->down, &in, rows, exact, below);
+                FOR_SHARE(&now->down, &in, &low, rows, exact, 1) {
                     for (int i = 0; i < tiles; i++)
                         for (int r = 0; r < some; r++) {
                             float *const sum = x + (long)(first + r) * width + (t + i) * LANES;

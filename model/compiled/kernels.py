@@ -19,7 +19,13 @@ from model.levels import Levels
 
 
 class _Product(Structure):
-    _fields_ = [("data", c_void_p), ("into", c_int32), ("out", c_int32), ("bits", c_int32)]
+    pass
+
+
+_Product._fields_ = [
+    ("data", c_void_p), ("into", c_int32), ("out", c_int32), ("bits", c_int32),
+    ("down", POINTER(_Product)), ("up", POINTER(_Product)),
+]  # fmt: skip
 
 
 class _Layer(Structure):
@@ -55,6 +61,15 @@ class CompiledProduct:
         self._tiles = in_tiles(weight)
         self.out, self.into = weight.levels.shape
         self.parts = _Product(self._tiles.data_ptr(), self.into, self.out, weight.bits)
+        self._adapter: tuple[CompiledProduct, CompiledProduct] | None = None
+
+    def adapted(self, down: CompiledProduct, up: CompiledProduct) -> CompiledProduct:
+        """The same weight plus up·down, as a part of layers; down [rank, in], up [out, rank], rank a multiple of 32."""
+        twin = copy.copy(self)
+        twin._adapter = (down, up)
+        twin.parts = _Product.from_buffer_copy(self.parts)
+        twin.parts.down, twin.parts.up = ctypes.pointer(down.parts), ctypes.pointer(up.parts)
+        return twin
 
     def rounded(self) -> CompiledProduct:
         """The same weight, for x in 8 bits."""
@@ -96,7 +111,7 @@ class CompiledLayers:
         head_dim: int, eps: float, exact: bool,
     ) -> None:  # fmt: skip
         """after: weight [D] of the norm behind the last layer."""
-        self._kernels, self._kept = kernels, (layers, after)
+        self._kernels, self.layers, self._after = kernels, tuple(layers), after
         first = layers[0]
         each = (
             _Layer(
@@ -108,6 +123,14 @@ class CompiledLayers:
         self._network = _Network(
             (_Layer * len(layers))(*each), _at(after), len(layers), first.qkv.into, first.down.into, heads, kv_heads,
             head_dim, int(exact), eps,
+        )  # fmt: skip
+
+    def adapted(self, layers: Sequence[CompiledLayer]) -> CompiledLayers:
+        """These instead, for rows in 8 bits."""
+        was = self._network
+        return CompiledLayers(
+            self._kernels, layers, self._after, heads=was.heads, kv_heads=was.kv_heads, head_dim=was.head_dim,
+            eps=was.eps, exact=False,
         )  # fmt: skip
 
     def rounded(self) -> CompiledLayers:
