@@ -34,10 +34,6 @@ class InvalidSetting(ValueError):
     """A setting is outside what the sampler can do; the message says which and what is allowed."""
 
 
-STRICT = 0.95
-"""Leniency up to which a check is made with weights that are not rounded."""
-
-
 @dataclass(frozen=True, slots=True)
 class Dial:
     """The quality/speed setting of one piece of text.
@@ -84,11 +80,10 @@ class Dial:
 
     @property
     def rounds(self) -> bool:
-        """Whether the text may be read with weights rounded for speed: where nothing is checked, or hardly anything.
-
-        A rounded reading is a little beside the law it stands for, and text that is written with it drifts.
+        """Whether the text may be read with numbers rounded for speed, a little beside the law that they stand for:
+        where that law is not promised.
         """
-        return self.rule != "verified" or self.threshold > STRICT
+        return self.rule != "verified" or self.threshold > 0.0
 
 
 @dataclass(frozen=True, slots=True)

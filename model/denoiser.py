@@ -21,6 +21,11 @@ ROOM = 64
 """Positions past the context that a denoising step may use."""
 
 
+PROPOSALS = 3
+"""Tokens that are proposed at once where proposals are checked, unless a network says otherwise. Later ones are rarely
+reached, and each costs a row in two forwards."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a sampler must know about a network.
@@ -35,6 +40,7 @@ class Facts:
     context      tokens that fit the cache.
     slides       the context is a window over the text, which may grow past it.
     rereads      every forward reads the window anew: several texts at once cost as much as one after the other.
+    proposals    tokens to propose at once where proposals are checked: fewer where a row more costs more.
     """
 
     vocabulary: int
@@ -47,6 +53,7 @@ class Facts:
     slides: bool = False
     rereads: bool = False
     inner: tuple[int, ...] = ()
+    proposals: int = PROPOSALS
 
 
 class ContextFull(RuntimeError):

@@ -25,10 +25,6 @@ from model.unmasking import Candidates, candidates
 CHUNK = 256
 """Prompt tokens read at once."""
 
-PROPOSALS = 3
-"""Tokens proposed at once under "verified", at most. Later ones are rarely reached, and
-each costs a row in two forwards: with 4, the default model is slower on two cores."""
-
 GIVEN_UP = 4
 """A verified block ends where no whole cycle fits any more, if that leaves no more than one in so many of its slots. A
 cycle for the last slots alone would cost as much as any other and give less."""
@@ -139,7 +135,8 @@ class BlockSampler:
         self.starts: list[int] = []
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
         self._inner = repetition.inside_of_words(denoiser.facts, self.cache.tokens.device)
-        self._most = PROPOSALS if max(denoiser.facts.block_sizes) > 1 else 0  # who cannot denoise proposes nothing
+        facts = self.denoiser.facts
+        self._most = facts.proposals if max(facts.block_sizes) > 1 else 0  # who cannot denoise proposes nothing
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
 
     def read(self, tokens: Tensor, padding: Tensor | None = None) -> Iterator[int]:

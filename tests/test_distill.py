@@ -20,8 +20,8 @@ from app.draft import Block, Document, Section
 from model.backbones.llama import Llama
 from model.catalog import EXACT, UnknownStop
 from model.contract import Dial
+from model.denoiser import PROPOSALS
 from model.evaluation.benchmark import PROMPTS
-from model.sampler import PROPOSALS
 from model.tokenizer import ChatTokenizer, TextStream, byte_level_bpe
 from model.training import distill
 from model.training.distill import KINDS, Distillation, Settings, main, parse

@@ -15,8 +15,8 @@ from torch import Tensor
 from model import repetition, sampler, unmasking
 from model.backbones.llama import Llama
 from model.contract import Dial, Rule
-from model.denoiser import BlockCache, ContextFull, Facts
-from model.sampler import PROPOSALS, Block, BlockSampler, Draws, Step
+from model.denoiser import PROPOSALS, BlockCache, ContextFull, Facts
+from model.sampler import Block, BlockSampler, Draws, Step
 from model.unmasking import Candidates
 from tests.tiny import BANNED, CONFIG, END, MASK, Parts, PlainSampler, law_of, lost, parts
 

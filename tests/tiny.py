@@ -14,7 +14,8 @@ from torch import Tensor
 
 from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, weight_shapes
 from model.contract import Dial
-from model.sampler import PROPOSALS, Draws
+from model.denoiser import PROPOSALS
+from model.sampler import Draws
 
 END = 2
 BANNED = (0, 1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,12 @@ from model.backbones.fit import check_fit
 from model.backbones.llama_compiled import ByRows, adapted_layers, compiled_layers, compiled_product
 from model.backbones.llama_layers import Correction, Layer, LayerPairs, Layers, LayerShape, LayerWeights, RmsNorm
 from model.compiled.kernels import CompiledLayers, CompiledProduct, Kernels
-from model.denoiser import ROOM, BlockCache, Facts
+from model.denoiser import PROPOSALS, ROOM, BlockCache, Facts
 from model.linear import Linear, has_fbgemm
 from model.scripting import scripted
+
+COMPILED_PROPOSALS = 2
+"""Compiled kernels have made a row that is read exactly dear beside the weights: with 3 "exact" is a sixth slower."""
 
 Network = nn.Module | CompiledLayers | ByRows
 """Layers over a cache."""
@@ -146,6 +149,8 @@ class Llama:
             rough_output = self._output(every_row, rough=True)
         self._clean = self._network(weights, None, rough=False)
         self._noisy = self._clean if adapter is None else self._adapted(weights, adapter)
+        if isinstance(self._clean, ByRows):
+            self.facts = replace(self.facts, proposals=COMPILED_PROPOSALS)
         self._head = None if head is None else self._correction(head)
         self._relaxed = self if rough_output is None else self._rounded(weights, rough_output)
 
@@ -228,7 +233,7 @@ class Llama:
         """A network that shares everything with this one but its output, and its clean weights where int8 is faster."""
         twin = copy.copy(self)
         if isinstance(self._clean, ByRows):
-            twin._clean = self._clean.rounded()
+            twin._clean, twin.facts = self._clean.rounded(), replace(self.facts, proposals=PROPOSALS)
         elif not self._in_four_bits:
             twin._clean = self._network(weights, None, rough=True)
         twin._unembedding = output

@@ -15,7 +15,7 @@ from model.compiled.kernels import CompiledLayer, CompiledLayers, CompiledProduc
 from model.compiled.tiles import taking_turns
 from model.levels import GROUP, fits_tiles, nearest_levels, on_levels
 
-FEW = 32
+FEW = 24
 """Rows, up to which kernels that read weights in 4 bits are faster than torch with 16."""
 
 HEAD_PART, WIDEST_HEAD = 32, 256

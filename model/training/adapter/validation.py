@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.sampler import PROPOSALS, SHORTLIST
+from model.denoiser import PROPOSALS
+from model.sampler import SHORTLIST
 from model.training.adapter.blocks import copy_of
 from model.training.adapter.network import Clean, FrozenLlama
 from model.training.adapter.rows import Written
