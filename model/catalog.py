@@ -144,9 +144,9 @@ SMOLLM2 = Entry(
     block_sizes=(1, 4, 8, 16, 32),
     tokens_per_word=1.2,
     stops=(
-        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.78, 1.21),
-        Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.66, 1.30),
-        Stop("sketch", SKETCH, "Checked at a glance: quicker, and rougher.", 0.65, 1.34),
+        Stop("exact", EXACT, "The base model's own words, checked one by one.", 0.84, 1.16),
+        Stop("balanced", BALANCED, "Checked with leniency: near the base model, and faster.", 0.65, 1.30),
+        Stop("sketch", SKETCH, "Checked at a glance: quicker, and rougher.", 0.64, 1.32),
     ),
     default_stop="exact",
     part_words=PART_WORDS,
