@@ -33,9 +33,10 @@ FOLDER = "kernels"
 
 
 def kernels_can_be() -> bool:
-    """Whether they are written for this machine, and there is a compiler."""
+    """Whether they are written for this machine, which has a compiler and nothing faster."""
     return (
-        sys.platform == "linux"
+        not torch.cuda.is_available()
+        and sys.platform == "linux"
         and platform.machine().lower() in ("x86_64", "amd64")
         and torch.cpu._is_avx2_supported()
         and _compiler() is not None
