@@ -243,8 +243,10 @@ def test_networks_of_other_kinds_are_left_to_torch(kernels: Kernels, tiny: Parts
     other = parts(3, tiny.config).fast(packed=True, kernels=kernels)
     assert not isinstance(other._clean, ByRows), "its weights lie on no levels"
     assert tiny.adapter is not None
-    odd = {name: (a[:20], b[:, :20]) for name, (a, b) in tiny.adapter.pairs.items()}
-    whole = {name: (F.pad(a, (0, 0, 0, 12)), F.pad(b, (0, 12))) for name, (a, b) in odd.items()}
+    ranks = {name: 20 if name.endswith("qkv") else 44 for name in tiny.adapter.pairs}
+    wide = {name: (torch.cat([a, a]), torch.cat([b, b], dim=1)) for name, (a, b) in tiny.adapter.pairs.items()}
+    odd = {name: (a[: ranks[name]], b[:, : ranks[name]]) for name, (a, b) in wide.items()}
+    whole = {name: (F.pad(a, (0, 0, 0, 64 - len(a))), F.pad(b, (0, 64 - len(a)))) for name, (a, b) in odd.items()}
     found = [
         replace(tiny, adapter=replace(tiny.adapter, pairs=pairs)).fast(packed=True, kernels=kernels)
         for pairs in (odd, whole)

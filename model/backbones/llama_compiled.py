@@ -1,6 +1,6 @@
 """A Llama's layers by the compiled kernels: few rows here, many by torch, which is ahead from some dozens on.
 
-Knows nothing of weights' names, adapters and files.
+Knows nothing of weights' names and of files.
 """
 
 from __future__ import annotations
@@ -72,8 +72,12 @@ def adapted_layers(kernels: Kernels, clean: CompiledLayers, pairs: Iterable[Laye
     """The same layers with an adapter, which stays apart: merged in, it would make a second set of weights, twice the
     bytes that writing has to read. It is kept in 4 bits, and rows are rounded to 8."""
 
+    pairs = list(pairs)
+    largest = max(a.shape[0] for of in pairs for a, _ in (of.qkv, of.out, of.gate_up, of.down))
+    rank = largest + -largest % GROUP  # the same for all: the kernels make room for one
+
     def pair(product: CompiledProduct, a: Tensor, b: Tensor) -> CompiledProduct:
-        padding = -a.shape[0] % GROUP
+        padding = rank - a.shape[0]
         down, up = F.pad(a, (0, 0, 0, padding)), F.pad(b, (0, padding))
         return product.adapted(*(CompiledProduct(kernels, nearest_levels(each, 4), exact=False) for each in (down, up)))
 

@@ -1,6 +1,6 @@
 """The compiled kernels as functions of tensors: a product, and the layers of a Llama over a cache.
 
-Knows nothing of weights' names and adapters; a cache is to it the list of its tensors.
+Knows nothing of weights' names; a cache is to it the list of its tensors.
 """
 
 from __future__ import annotations
