@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.backbones.fit import WrongWeights
 from model.backbones.llama import Adapter, LlamaConfig, SamplerHead
 from model.backbones.load import _adapter, _head
 from model.noise import ClippedInterval
@@ -26,7 +27,7 @@ from model.training.adapter.validation import Validation
 from model.training.data import NoData
 from model.training.likelihood import seeded
 from model.training.settings import InvalidSetting
-from tests.tiny import BANNED, CONFIG, FAMILY, MASK, Parts, common_of, parts
+from tests.tiny import BANNED, CONFIG, FAMILY, MASK, Parts, common_of, parts, passing_by
 
 EVERY = torch.arange(CONFIG.vocab_size)
 
@@ -56,9 +57,13 @@ def some_copies(row: Written, count: int = 4) -> list[Copy]:
     return [draw(row, NOISE, MASK, seeded(seed)) for seed in range(count)]
 
 
-@pytest.mark.parametrize(("kind", "tied"), [("llama", True), ("llama", False), ("qwen2", True), ("qwen3", True)])
-def test_the_pass_over_all_blocks_is_the_engines_block_by_block(kind: str, tied: bool) -> None:
-    made, row = parts(1, FAMILY[kind], tied=tied), text(2)
+@pytest.mark.parametrize(
+    "made",
+    [*(parts(1, config) for config in FAMILY.values()), parts(1, tied=False), passing_by(parts(1), 0)],
+    ids=[*FAMILY, "not tied", "a layer passed by"],
+)
+def test_the_pass_over_all_blocks_is_the_engines_block_by_block(made: Parts) -> None:
+    row = text(2)
     network, engine = frozen(made), made.fast()
     adapter, head, scale = trained(made)
     tokens, copies = torch.tensor(row.tokens), some_copies(row)
@@ -177,10 +182,12 @@ def plain_features(
     seen = torch.ones(clean + n, clean + n).tril().bool()
     seen[clean:] = True
     for i in range(c.num_hidden_layers):
+        passed_by = f"layers.{i}.qkv.A" not in adapter
+        entering = x[clean:]
 
-        def product(x: Tensor, group: str, *names: str, i: int = i) -> Tensor:
+        def product(x: Tensor, group: str, *names: str, i: int = i, plain: bool = passed_by) -> Tensor:
             w = torch.cat([weights[f"model.layers.{i}.{name}.weight"] for name in names])
-            low = scale * adapter[f"layers.{i}.{group}.B"] @ adapter[f"layers.{i}.{group}.A"]
+            low = 0.0 if plain else scale * adapter[f"layers.{i}.{group}.B"] @ adapter[f"layers.{i}.{group}.A"]
             biases = [weights.get(f"model.layers.{i}.{name}.bias") for name in names]
             bias = torch.cat([each for each in biases if each is not None] or [torch.zeros(1)])
             return torch.cat([x[:clean] @ w.T, x[clean:] @ (w + low).T]) + bias
@@ -197,6 +204,7 @@ def plain_features(
         y = normed(x, f"model.layers.{i}.post_attention_layernorm.weight")
         gate, up = product(y, "gate_up", "mlp.gate_proj", "mlp.up_proj").chunk(2, -1)
         x = x + product(torch.nn.functional.silu(gate) * up, "down", "mlp.down_proj")
+        x = torch.cat([x[:clean], entering]) if passed_by else x
     return normed(x, "model.norm.weight")[clean:]
 
 
@@ -204,13 +212,18 @@ PLAIN = parts(4)
 
 
 @pytest.mark.parametrize(
-    ("kind", "acceptance", "temperature"),
-    [("llama", 0.0, 1.0), ("llama", 0.0, 0.8), ("qwen2", 0.7, 1.0), ("qwen3", 1.0, 0.8)],
+    ("made", "acceptance", "temperature"),
+    [
+        (parts(4), 0.0, 1.0),
+        (parts(4), 0.0, 0.8),
+        (parts(4, FAMILY["qwen2"]), 0.7, 1.0),
+        (parts(4, FAMILY["qwen3"]), 1.0, 0.8),
+        (passing_by(parts(4), 0), 0.5, 1.0),
+    ],
 )
 def test_loss_and_gradient_are_those_of_the_slow_twin(
-    tmp_path: Path, kind: str, acceptance: float, temperature: float
+    tmp_path: Path, made: Parts, acceptance: float, temperature: float
 ) -> None:
-    made = parts(4, FAMILY[kind])
     run = new_run(tmp_path, made, acceptance=acceptance, temperature=temperature, start=str(written(tmp_path, made)))
     row = text(5, length=20)
     copies = some_copies(row, 2)
@@ -320,6 +333,26 @@ def test_what_is_written_loads_and_is_begun_with_again(tmp_path: Path) -> None:
     assert all(torch.equal(again.adapter[name].bfloat16(), run.adapter[name].bfloat16()) for name in run.adapter)
     assert all(torch.equal(again.head[name].bfloat16(), run.head[name].bfloat16()) for name in run.head)
     assert again.origin.tokens == run.progress.tokens
+
+
+def test_some_layers_alone_are_trained_of_what_it_begins_with(tmp_path: Path) -> None:
+    whole = new_run(tmp_path, tokens=300).train()
+    run = new_run(tmp_path, out=str(tmp_path / "some"), start=str(whole), layers=(1,), tokens=300)
+    before = files.load_file(whole / files.ADAPTER)
+    assert set(run.adapter) == {name for name in before if name.startswith("layers.1.") or name == "mask_embedding"}
+    assert all(torch.equal(run.adapter[name].bfloat16(), before[name]) for name in run.adapter)
+    last = run.train()
+    assert {name.split(".")[1] for name in _adapter(last / files.ADAPTER, CONFIG).pairs} == {"1"}
+    again = new_run(tmp_path, out=str(tmp_path / "again"), start=str(last))
+    assert list(again.adapter) == list(run.adapter), "it goes on with the layers of what it begins with"
+    with pytest.raises(WrongWeights, match=r"layers\.0\.qkv\.A is missing"):
+        new_run(tmp_path, out=str(tmp_path / "more"), start=str(last), layers=(0, 1))
+
+
+@pytest.mark.parametrize("layers", [(2,), (-1, 0), (1, 0), (0, 0)])
+def test_layers_that_are_not_there_or_not_in_order_are_refused(tmp_path: Path, layers: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidSetting, match="--layers"):
+        new_run(tmp_path, layers=layers)
 
 
 @pytest.mark.parametrize("part", ["adapter", "head"])

@@ -219,6 +219,19 @@ def other_adapter(folder: Path) -> None:
     write_adapter(folder, parts(1, FAMILY["qwen3"]))
 
 
+def one_layer_too_many(folder: Path) -> None:
+    from tests.tiny import parts
+
+    write_adapter(folder, parts(1, replace(FAMILY["qwen2"], num_hidden_layers=3)))
+
+
+def part_of_a_layer(folder: Path) -> None:
+    tensors = load_file(folder / ADAPTER)
+    del tensors["layers.1.o.A"]
+    with safe_open(folder / ADAPTER, framework="pt") as file:
+        save_file(tensors, folder / ADAPTER, file.metadata())
+
+
 def unknown_tokens(folder: Path) -> None:
     """That of a network with a larger vocabulary: its tokens would be looked up past the end of the table."""
     tensors = load_file(folder / ADAPTER)
@@ -235,6 +248,8 @@ def cut_off(folder: Path) -> None:
     ("spoil", "says"),
     [
         (other_adapter, "does not fit this network"),
+        (one_layer_too_many, "is not a block adapter for a network of 2 layers"),
+        (part_of_a_layer, "is not a block adapter for a network of 2 layers"),
         (unknown_tokens, "proposes tokens that are not in its vocabulary"),
         (cut_off, "is damaged or cut off"),
     ],

@@ -22,7 +22,7 @@ from model.compiled.kernels import CompiledLayers, CompiledProduct, Kernels
 from model.denoiser import BlockCache
 from model.levels import nearest_levels, on_levels
 from tests.on_levels import in_eight_bits, in_four_bits, nearest_on_levels
-from tests.tiny import CONFIG, Parts, parts
+from tests.tiny import CONFIG, Parts, parts, passing_by
 
 needs_a_compiler = pytest.mark.skipif(not kernels_can_be(), reason="no compiler here, or another processor")
 
@@ -117,8 +117,11 @@ SHAPES = {
 
 @pytest.fixture(scope="module", params=SHAPES)
 def tiny(request: pytest.FixtureRequest) -> Parts:
-    """A network whose weights lie on levels, and so do its output and its adapter, of rank 32."""
+    """A network whose weights lie on levels, and so do its output and its adapter, of rank 32, which for one of them
+    has nothing for a layer."""
     made = parts(3, SHAPES[request.param])
+    if request.param == "heads of 64":
+        made = passing_by(made, 0)
     weights = {
         name: nearest_on_levels(each, 4 if "proj" in name else 8) if each.ndim == 2 else each
         for name, each in made.weights.items()
@@ -163,7 +166,7 @@ def off(found: Tensor, expected: Tensor) -> float:
 
 
 @needs_a_compiler
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 140])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 61, 140])
 def test_text_is_read_like_by_the_plain_network(fast: Llama, tiny: Parts, length: int) -> None:
     text = some_text(length + 3)
     cache = cache_of(fast, text[:length])
@@ -183,13 +186,14 @@ def test_a_block_is_denoised_nearly_like_by_the_plain_network(fast: Llama, tiny:
 
 
 @needs_a_compiler
-def test_tokens_read_at_once_are_tokens_read_one_by_one_bit_for_bit(fast: Llama) -> None:
-    text = some_text(30)
-    one_by_one, at_once = cache_of(fast, text[:20]), cache_of(fast, text[:20])
-    single = torch.cat([fast.commit(rows([token]), one_by_one) for token in text[20:]], dim=1)
-    assert torch.equal(single, fast.commit(rows(text[20:]), at_once))
+@pytest.mark.parametrize("before", [20, 59, 127], ids="{} columns before".format)
+def test_tokens_read_at_once_are_tokens_read_one_by_one_bit_for_bit(fast: Llama, before: int) -> None:
+    text = some_text(before + 10)
+    one_by_one, at_once = cache_of(fast, text[:before]), cache_of(fast, text[:before])
+    single = torch.cat([fast.commit(rows([token]), one_by_one) for token in text[before:]], dim=1)
+    assert torch.equal(single, fast.commit(rows(text[before:]), at_once))
     for one, other in zip(one_by_one.layers, at_once.layers, strict=True):
-        assert torch.equal(one[..., :30, :], other[..., :30, :])
+        assert torch.equal(one[..., : len(text), :], other[..., : len(text), :])
 
 
 @needs_a_compiler

@@ -17,7 +17,7 @@ from model.backbones.llama_layers import RmsNorm
 from model.denoiser import GROWTH, BlockCache, ContextFull
 from model.linear import multiplies_4_bits
 from tests.on_levels import nearest_on_levels
-from tests.tiny import CONFIG, FAMILY, MASK, Parts, PlainLlama, parts
+from tests.tiny import CONFIG, FAMILY, MASK, Parts, PlainLlama, parts, passing_by
 
 FLOAT32 = 1e-4
 """How far float32 may be from the twin's float64, on logits and features of size 1 to 5."""
@@ -25,9 +25,11 @@ FLOAT32 = 1e-4
 BLOCKS = [[MASK, MASK, MASK], [MASK, 9, MASK, 4], [7, 8, 9], [MASK], [MASK] * 8]
 
 
-@pytest.fixture(scope="module", params=FAMILY)
+@pytest.fixture(scope="module", params=[*FAMILY, "a layer passed by"])
 def tiny(request: pytest.FixtureRequest) -> Parts:
-    return parts(seed=1, config=FAMILY[request.param])
+    if request.param in FAMILY:
+        return parts(seed=1, config=FAMILY[request.param])
+    return passing_by(parts(seed=1), 0)
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +204,12 @@ def test_a_merged_adapter_is_the_low_rank_products(tiny: Parts) -> None:
     assert_near(found[""], tiny.plain().noisy(text, block))
     assert_near(found["0"], bare.plain().noisy(text, block))
     assert (found[""] - found["0"]).abs().max() > 0.1
+
+
+def test_noisy_text_passes_by_the_layers_that_the_adapter_has_nothing_for() -> None:
+    whole, text, block = parts(seed=1), some_text(10), BLOCKS[0]
+    found = [each.fast().denoise(rows(block), cache_of(each.fast(), text)) for each in (whole, passing_by(whole, 1))]
+    assert (found[0] - found[1]).abs().max() > 0.1
 
 
 def test_block_size_1_is_the_causal_model_untouched_by_the_adapter(tiny: Parts) -> None:

@@ -104,6 +104,13 @@ def parts(
     )
 
 
+def passing_by(made: Parts, layer: int) -> Parts:
+    """The same network with an adapter that has nothing for one layer."""
+    assert made.adapter is not None
+    pairs = {name: pair for name, pair in made.adapter.pairs.items() if not name.startswith(f"layers.{layer}.")}
+    return replace(made, adapter=replace(made.adapter, pairs=pairs))
+
+
 def common_of(config: LlamaConfig) -> Tensor:
     """What a tiny adapter proposes."""
     return torch.tensor([token for token in range(config.vocab_size) if token not in RARE], dtype=torch.int32)
@@ -173,6 +180,9 @@ class PlainLlama:
         """Features [n, D] through every layer and the final norm, and what these positions leave to later ones."""
         memory: Memory = []
         for i in range(self.config.num_hidden_layers):
+            if adapted and self.adapter is not None and f"layers.{i}.qkv" not in self.adapter.pairs:
+                memory.append((past[i][0][:, :0], past[i][1][:, :0]))  # passed by
+                continue
             h = self._norm(x, f"model.layers.{i}.input_layernorm")
             q, k = (
                 rotate(self._queries_or_keys(h, i, name, adapted), positions, self.config.rope_theta) for name in "qk"

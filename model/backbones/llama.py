@@ -2,8 +2,9 @@
 where there is one.
 
 Clean text is read by the frozen weights, causally: block size 1 and the cache are exactly the base model. Noisy
-positions are read by the adapted weights W + scale·B·A, in both directions, and keep the one-position shift: the
-features of slot j are read at the position before it. The adapter is merged into a second set of weights at load.
+positions are read by the adapted weights W + scale·B·A, in both directions, by all layers or some, and keep the
+one-position shift: the features of slot j are read at the position before it. The adapter is merged into a second set
+of weights at load.
 
 Knows nothing of text, sampling or files.
 """
@@ -11,7 +12,7 @@ Knows nothing of text, sampling or files.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -71,6 +72,8 @@ class LlamaConfig:
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """A block adapter: low-rank pairs by name ("layers.3.qkv" → A [r, in], B [out, r]) and the mask embedding [D].
+
+    Noisy positions go through the layers that it has pairs for, and past the others.
 
     common  the tokens [P] that are proposed where proposals are checked; None: all.
     """
@@ -149,6 +152,7 @@ class Llama:
             rough_output = self._output(every_row, rough=True)
         self._clean = self._network(weights, None, rough=False)
         self._noisy = self._clean if adapter is None else self._adapted(weights, adapter)
+        self._noisy_layers = range(config.num_hidden_layers) if adapter is None else layers_of(adapter.pairs)
         if isinstance(self._clean, ByRows):
             self.facts = replace(self.facts, proposals=COMPILED_PROPOSALS)
         self._head = None if head is None else self._correction(head)
@@ -184,7 +188,7 @@ class Llama:
         n = tokens.shape[1]
         cache.reserve(cache.size + n)
         mask = causal_mask(cache.size, n, cache.capacity, self.device)
-        x = self._forward(self._clean, tokens, cache.size, mask, cache)
+        x = self._forward(self._clean, tokens, cache.size, mask, cache, cache.layers)
         cache.extend(tokens)
         return self.logits(x[:, -1:] if last_only else x)
 
@@ -202,7 +206,8 @@ class Llama:
         n = noisy.shape[1]
         cache.reserve(cache.size, scratch=n)
         mask = block_mask(first, cache.size, n, cache.capacity, self.device)
-        return self._forward(self._noisy, noisy, first, mask, cache)[:, :count]
+        stores = [cache.layers[layer] for layer in self._noisy_layers]
+        return self._forward(self._noisy, noisy, first, mask, cache, stores)[:, :count]
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits [..., V] in float32."""
@@ -221,12 +226,15 @@ class Llama:
 
     # ------------------------------------------------------------------------------------------------- the network
 
-    def _forward(self, layers: Network, tokens: Tensor, position: int, mask: Tensor, cache: BlockCache) -> Tensor:
-        """Features [B, n, D] of tokens [B, n] from `position` on; their keys and values go to scratch columns."""
+    def _forward(
+        self, layers: Network, tokens: Tensor, position: int, mask: Tensor, cache: BlockCache, stores: list[Tensor]
+    ) -> Tensor:
+        """Features [B, n, D] of tokens [B, n] from `position` on; their keys and values go to scratch columns of the
+        layers' stores."""
         c = self.config
         bias = as_bias(mask, cache.padding, c.num_attention_heads // c.num_key_value_heads, cache.dtype)
         turns = head_turns(c, self._turns[position : position + tokens.shape[1]])
-        x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, cache.layers, cache.size)
+        x: Tensor = layers(self._embedding[tokens].to(self.dtype), turns, bias, stores, cache.size)
         return x
 
     def _rounded(self, weights: Mapping[str, Tensor], output: Output) -> Llama:
@@ -253,10 +261,11 @@ class Llama:
         return Linear(self._cast(rows), packed=self.packed, rough=rough)
 
     def _network(self, weights: Mapping[str, Tensor], adapter: Adapter | None, *, rough: bool) -> Network:
-        """All layers, with an adapter merged in or without."""
+        """All layers, or with an adapter merged in those that it is for."""
+        numbers = range(self.config.num_hidden_layers) if adapter is None else layers_of(adapter.pairs)
 
         def each() -> Iterator[LayerWeights]:  # anew for every form, so that they are never there all at once
-            return (layer_weights(self.config, weights, i, adapter) for i in range(self.config.num_hidden_layers))
+            return (layer_weights(self.config, weights, i, adapter) for i in numbers)
 
         norm, few = weights["model.norm.weight"], None
         if self._kernels is not None and not rough:
@@ -268,10 +277,10 @@ class Llama:
         return self._scripted(layers) if few is None else ByRows(few, layers)
 
     def _adapted(self, weights: Mapping[str, Tensor], adapter: Adapter) -> Network:
-        """All layers with the adapter: merged in, or beside the compiled ones."""
+        """The adapter's layers with it: merged in, or beside the compiled ones."""
         if self._kernels is None or not isinstance(self._clean, ByRows):
             return self._network(weights, adapter, rough=True)
-        pairs = (layer_pairs(self.config, adapter, i) for i in range(self.config.num_hidden_layers))
+        pairs = {layer: layer_pairs(self.config, adapter, layer) for layer in layers_of(adapter.pairs)}
         return adapted_layers(self._kernels, self._clean.few, pairs)
 
     def _correction(self, head: SamplerHead) -> nn.Module:
@@ -336,6 +345,12 @@ def layer_weights(
         qkv_bias=bias,
         qk_norm=head_norms(c, weights, f"{prefix}.self_attn") if c.qk_norm else None,
     )
+
+
+def layers_of(names: Iterable[str]) -> tuple[int, ...]:
+    """The numbers in names like "layers.3.qkv", in order: the layers that an adapter has weights for."""
+    numbers = (name.split(".")[1] for name in names if name.startswith("layers."))
+    return tuple(sorted({int(number) for number in numbers if number.isdecimal()}))
 
 
 def layer_pairs(config: LlamaConfig, adapter: Adapter, index: int) -> LayerPairs:

@@ -5,7 +5,7 @@ Knows nothing of weights' names and of files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,12 +68,11 @@ def compiled_layers(
     )  # fmt: skip
 
 
-def adapted_layers(kernels: Kernels, clean: CompiledLayers, pairs: Iterable[LayerPairs]) -> CompiledLayers:
-    """The same layers with an adapter, which stays apart: merged in, it would make a second set of weights, twice the
-    bytes that writing has to read. It is kept in 4 bits, and rows are rounded to 8."""
+def adapted_layers(kernels: Kernels, clean: CompiledLayers, pairs: Mapping[int, LayerPairs]) -> CompiledLayers:
+    """The layers that there are pairs for, with these, which stay apart: merged in, they would make a second set of
+    weights, twice the bytes that writing has to read. They are kept in 4 bits, and rows are rounded to 8."""
 
-    pairs = list(pairs)
-    largest = max(a.shape[0] for of in pairs for a, _ in (of.qkv, of.out, of.gate_up, of.down))
+    largest = max(a.shape[0] for of in pairs.values() for a, _ in (of.qkv, of.out, of.gate_up, of.down))
     rank = largest + -largest % GROUP  # the same for all: the kernels make room for one
 
     def pair(product: CompiledProduct, a: Tensor, b: Tensor) -> CompiledProduct:
@@ -82,7 +81,8 @@ def adapted_layers(kernels: Kernels, clean: CompiledLayers, pairs: Iterable[Laye
         return product.adapted(*(CompiledProduct(kernels, nearest_levels(each, 4), exact=False) for each in (down, up)))
 
     made = []
-    for layer, of in zip(clean.layers, pairs, strict=True):
+    for number, of in pairs.items():
+        layer = clean.layers[number]
         gate_up = (of.gate_up[0], taking_turns(*of.gate_up[1].chunk(2)))
         made.append(
             CompiledLayer(

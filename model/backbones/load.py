@@ -21,7 +21,7 @@ from model.backbones import published
 from model.backbones.dit_config import WrongConfig
 from model.backbones.dit_denoiser import DiTDenoiser
 from model.backbones.fit import WrongWeights
-from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, projections
+from model.backbones.llama import Adapter, Llama, LlamaConfig, SamplerHead, layers_of, projections
 from model.catalog import CHAT_ARCHITECTURES, COMMON, QWEN2, QWEN3, Entry
 from model.compiled.build import compiled
 from model.compiled.kernels import Kernels
@@ -217,10 +217,11 @@ def _adapter(path: Path, config: LlamaConfig) -> Adapter:
     with safe_open(path, framework="pt") as file:
         scale = (file.metadata() or {}).get("scale")
     outs = projections(config)
-    names = [f"layers.{layer}.{name}" for layer in range(config.num_hidden_layers) for name in outs]
+    layers = layers_of(tensors)
+    names = [f"layers.{layer}.{name}" for layer in layers for name in outs]
     common = tensors.pop(COMMON, None)
     wanted = {f"{name}.{side}" for name in names for side in "AB"} | {"mask_embedding"}
-    if scale is None or set(tensors) != wanted:
+    if scale is None or not layers or layers[-1] >= config.num_hidden_layers or set(tensors) != wanted:
         raise WrongWeights(f"{path.name} is not a block adapter for a network of {config.num_hidden_layers} layers.")
     for name in names:
         a, b = tensors[f"{name}.A"], tensors[f"{name}.B"]

@@ -22,6 +22,7 @@ enum {
     ROWS = 4,     /* rows that go through tiles together: their sums fill the registers */
     AHEAD = 8192, /* bytes: weights so far ahead are asked for while others are multiplied */
     HEADS = 3,    /* queries that are attended to together */
+    COLUMNS = 64, /* and columns of the cache: keys and values that a thread reads once for all rows of a text */
     WIDEST = 256, /* numbers of a head, at most */
 };
 
@@ -369,15 +370,31 @@ void galley_product(const product *p, int exact, int rows, const float *x, float
 
 /* ----------------------------------------------------------------------------------------------------- attention */
 
-/* `count` queries of a row that share keys and values [columns, d] in bfloat16: softmax(q K' + bias) V. q, out
-   [count, d]; scores: room for count * (columns + 16). */
+/* A head [d] of queries in the order in which from_bfloat16 gives keys: of every 32 numbers those at even places first. */
+INLINE void halved(float *head, int d) {
+    float whole[32];
+    for (int at = 0; at < d; at += 32) {
+        memcpy(whole, head + at, sizeof whole);
+        for (int i = 0; i < 32; i++) head[at + i % 2 * LANES + i / 2] = whole[i];
+    }
+}
+
+/* What a query has seen of some columns: the sum of exp(score - top) over them, and behind it [d] that of values. */
+typedef struct {
+    float top, sum;
+} glimpse;
+
+INLINE long glimpse_floats(int d) { return LANES + d; } /* values begin where vectors do */
+
+/* `count` queries of a row that share keys and values [columns, d] in bfloat16, at most COLUMNS of them: their glimpses
+   of q K' + bias. q [count, d], in halves as `halved` makes them; seen: `count` glimpses, `apart_by` floats from one to
+   the next, their values in halves too. */
 INLINE void attend(const float *q, int count, const uint16_t *keys, const uint16_t *values, const float *bias,
-                   int columns, int d, float *scores, float *out) {
-    const int parts = d / 32, wide = (columns + LANES - 1) / LANES * LANES;
-    float apart[HEADS * WIDEST], scale[HEADS]; /* the queries as from_bfloat16 gives keys */
-    for (int h = 0; h < count; h++)
-        for (int i = 0; i < d; i++) apart[h * d + i / 32 * 32 + i % 2 * LANES + i % 32 / 2] = q[h * d + i];
-    for (int t = 0; t < wide; t += LANES) {
+                   int columns, int d, float *seen, long apart_by) {
+    enum { wide = COLUMNS };
+    const int parts = d / 32, whole = (columns + LANES - 1) / LANES * LANES;
+    float scores[HEADS * wide];
+    for (int t = 0; t < whole; t += LANES) {
         vf sums[HEADS][LANES];
         float hidden[LANES];
         for (int k = 0; k < LANES; k++) {
@@ -387,7 +404,7 @@ INLINE void attend(const float *q, int count, const uint16_t *keys, const uint16
             for (int i = 0; i < parts; i++) from_bfloat16(keys + (long)column * d + i * 32, &key[2 * i], &key[2 * i + 1]);
             for (int h = 0; h < count; h++) {
                 vf sum = {0};
-                for (int i = 0; i < 2 * parts; i++) sum += key[i] * load(apart + h * d + i * LANES);
+                for (int i = 0; i < 2 * parts; i++) sum += key[i] * load(q + h * d + i * LANES);
                 sums[h][k] = sum;
             }
         }
@@ -396,14 +413,15 @@ INLINE void attend(const float *q, int count, const uint16_t *keys, const uint16
     for (int h = 0; h < count; h++) {
         float *mine = scores + h * wide;
         vf peaks = load(mine), sum = {0};
-        for (int t = LANES; t < wide; t += LANES) peaks = larger(peaks, load(mine + t));
+        for (int t = LANES; t < whole; t += LANES) peaks = larger(peaks, load(mine + t));
         const float peak = highest(peaks);
-        for (int t = 0; t < wide; t += LANES) {
+        for (int t = 0; t < whole; t += LANES) {
             const vf chance = exponential(load(mine + t) - peak);
             store(mine + t, chance);
             sum += chance;
         }
-        scale[h] = 1.0f / total(sum);
+        const glimpse found = {peak, total(sum)};
+        memcpy(seen + h * apart_by, &found, sizeof found);
     }
     /* 64 numbers of a value at a time: as many sums as registers, and enough of them not to wait for each other. */
     for (int at = 0; at < parts; at += 2) {
@@ -419,8 +437,27 @@ INLINE void attend(const float *q, int count, const uint16_t *keys, const uint16
                 for (int i = 0; i < 2 * few; i++) sums[h][i] += scores[h * wide + t] * value[i];
         }
         for (int h = 0; h < count; h++)
-            for (int k = 0; k < 32 * few; k++)
-                out[h * d + at * 32 + k] = sums[h][k / 32 * 2 + k % 2][k % 32 / 2] * scale[h];
+            for (int i = 0; i < 2 * few; i++) store(seen + h * apart_by + LANES + at * 32 + i * LANES, sums[h][i]);
+    }
+}
+
+/* Softmax over all columns of the values, out [d], from the glimpses of `count` parts of them. A part of which nothing is
+   to be seen has a top so low that it adds exactly nothing: a row does not depend on how many columns follow it. */
+INLINE void put_together(const float *seen, int count, long apart_by, int d, float *out) {
+    float top = -INFINITY, sum = 0;
+    for (int i = 0; i < count; i++) top = seen[i * apart_by] > top ? seen[i * apart_by] : top;
+    for (int k = 0; k < d; k += LANES) store(out + k, (vf){0});
+    for (int i = 0; i < count; i++) {
+        const float *const part = seen + i * apart_by;
+        if (part[0] < top - 80.0f) continue;
+        const float weight = exponential((vf){0} + (part[0] - top))[0];
+        sum += weight * part[1];
+        for (int k = 0; k < d; k += LANES) store(out + k, load(out + k) + weight * load(part + LANES + k));
+    }
+    for (int at = 0; at < d; at += 32) {
+        float halves[32];
+        memcpy(halves, out + at, sizeof halves);
+        for (int i = 0; i < 32; i++) out[at + i] = halves[i % 2 * LANES + i / 2] * (1.0f / sum);
     }
 }
 
@@ -431,16 +468,19 @@ INLINE int widest(const network *net) {
     return most > queries ? most : queries;
 }
 
-/* Bytes that one thread keeps to itself: rounded rows, the scores of a few queries, and rows for an adapter. */
-INLINE long own_bytes(const network *net, int rows, int columns) {
-    return rounded_bytes(rows, widest(net)) + aligned(HEADS * (columns + LANES) * 4L) +
+/* Bytes that one thread keeps to itself: rounded rows, what they have seen, and rows for an adapter. */
+INLINE long own_bytes(const network *net, int rows) {
+    return rounded_bytes(rows, widest(net)) + aligned((long)rows * net->heads * net->head_dim * 4) +
            lowered_bytes(&net->layers[0].qkv, rows);
 }
+
+INLINE int parts_of(int columns) { return (columns + COLUMNS - 1) / COLUMNS; }
 
 /* Bytes of scratch for galley_layers, whose rows see so many columns. */
 long galley_layers_scratch(const network *net, int rows, int columns, int threads) {
     const long qkv = (long)rows * (net->heads + 2 * net->kv_heads) * net->head_dim * 4;
-    return 2 * aligned(qkv) + aligned((long)rows * net->inner * 4) + threads * own_bytes(net, rows, columns) + 64;
+    const long glimpses = (long)rows * net->heads * parts_of(columns) * glimpse_floats(net->head_dim) * 4;
+    return aligned(qkv) + aligned(glimpses) + aligned((long)rows * net->inner * 4) + threads * own_bytes(net, rows) + 64;
 }
 
 /* A head [d] of queries, keys or values, turned by `turn` [d / 2], complex. */
@@ -461,14 +501,16 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
     const int slots = net->heads + 2 * kv, queries = net->heads * d, width = net->width, exact = net->exact;
     scratch = (uint8_t *)aligned((long)scratch);
     float *const qkv = (float *)scratch;                                       /* [rows, slots, d] */
-    float *const seen = qkv + aligned((long)rows * slots * d * 4) / 4;         /* [rows, heads, d] */
-    float *const inner = seen + aligned((long)rows * slots * d * 4) / 4;       /* [rows, inner] */
+    float *const seen = qkv + aligned((long)rows * slots * d * 4) / 4;         /* [rows, heads, parts] glimpses */
+    const int parts = parts_of(columns);
+    const long each = glimpse_floats(d), glimpses = (long)rows * net->heads * parts * each;
+    float *const inner = seen + aligned(glimpses * 4) / 4;                     /* [rows, inner] */
     uint8_t *const own = (uint8_t *)(inner + aligned((long)rows * net->inner * 4) / 4);
 #pragma omp parallel num_threads(threads)
     {
-        uint8_t *const mine = own + omp_get_thread_num() * own_bytes(net, rows, columns);
-        float *const scores = (float *)(mine + rounded_bytes(rows, widest(net)));
-        uint8_t *const below = mine + own_bytes(net, rows, columns) - lowered_bytes(&net->layers[0].qkv, rows);
+        uint8_t *const mine = own + omp_get_thread_num() * own_bytes(net, rows);
+        float *const heard = (float *)(mine + rounded_bytes(rows, widest(net))); /* [rows, heads, d] */
+        uint8_t *const below = mine + own_bytes(net, rows) - lowered_bytes(&net->layers[0].qkv, rows);
         vf sums[2 * ROWS];
         for (int number = 0; number < net->count; number++) {
             const layer *const now = &net->layers[number];
@@ -491,7 +533,10 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
                     const int row = k / slots, kept = k % slots - net->heads;
                     float *const head = qkv + (long)k * d;
                     rotate(head, turns + ((long)(row % n) * slots + k % slots) * d, d);
-                    if (kept < 0) continue;
+                    if (kept < 0) {
+                        halved(head, d);
+                        continue;
+                    }
                     const long column = ((long)(row / n) * kv + kept % kv) * capacity + at + row % n;
                     uint16_t *const place = (kept < kv ? keys : values) + column * d;
                     for (int i = 0; i < d; i++) place[i] = to_bfloat16(head[i]);
@@ -499,26 +544,33 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             }
 #pragma omp barrier
             {
-                SHARE(rows * kv, from, to);
+                SHARE(batch * kv * parts, from, to);
                 for (int k = from; k < to; k++) {
-                    const int row = k / kv, text = row / n, which = k % kv;
-                    const long there = ((long)text * kv + which) * capacity * d;
-                    const long line = (biases > 1 ? (long)text * bias_rows : 0) + (bias_rows > 1 ? row % n : 0);
-                    for (int h = 0, some; h < group; h += some) {
-                        some = group - h < HEADS ? group - h : HEADS;
-                        const float *const q = qkv + ((long)row * slots + which * group + h) * d;
-                        float *const out = seen + (long)row * queries + (which * group + h) * d;
-                        if (some == 3 && d == 64)
-                            attend(q, 3, keys + there, values + there, bias + line * columns, columns, 64, scores, out);
-                        else
-                            attend(q, some, keys + there, values + there, bias + line * columns, columns, d, scores, out);
+                    const int part = k % parts, which = k / parts % kv, text = k / parts / kv, first = part * COLUMNS;
+                    const int some_columns = columns - first < COLUMNS ? columns - first : COLUMNS;
+                    const long there = (((long)text * kv + which) * capacity + first) * d;
+                    for (int row = text * n; row < (text + 1) * n; row++) {
+                        const long line = (biases > 1 ? (long)text * bias_rows : 0) + (bias_rows > 1 ? row % n : 0);
+                        const float *const hidden = bias + line * columns + first;
+                        for (int h = 0, some; h < group; h += some) {
+                            some = group - h < HEADS ? group - h : HEADS;
+                            const int query = which * group + h;
+                            const float *const q = qkv + ((long)row * slots + query) * d;
+                            float *const to_here = seen + (((long)row * net->heads + query) * parts + part) * each;
+                            if (some == 3 && d == 64)
+                                attend(q, 3, keys + there, values + there, hidden, some_columns, 64, to_here, parts * each);
+                            else
+                                attend(q, some, keys + there, values + there, hidden, some_columns, d, to_here, parts * each);
+                        }
                     }
                 }
             }
 #pragma omp barrier
             {
                 rounded in = rounded_at(mine, rows, queries);
-                round_rows(seen, 0, 0, rows, queries, exact, &in);
+                for (int k = 0; k < rows * net->heads; k++)
+                    put_together(seen + (long)k * parts * each, parts, each, d, heard + (long)k * d);
+                round_rows(heard, 0, 0, rows, queries, exact, &in);
                 const rounded low = lowered(&now->o, &in, rows, exact, below);
                 FOR_SHARE(&now->o, &in, &low, rows, exact, 1) {
                     for (int i = 0; i < tiles; i++)

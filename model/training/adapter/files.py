@@ -6,7 +6,7 @@ What is written for use is bfloat16, in the format of assets/, which `model.back
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.backbones.fit import WrongWeights, check_fit
-from model.backbones.llama import LlamaConfig, projections
+from model.backbones.llama import LlamaConfig, layers_of, projections
 from model.catalog import ADAPTER, COMMON, HEAD
 from model.training.checkpoint import STATE, TENSORS
 from model.training.optimiser import Optimiser
@@ -36,10 +36,10 @@ class Origin:
     head_tokens: int = 0
 
 
-def adapter_shapes(config: LlamaConfig, rank: int) -> dict[str, tuple[int, ...]]:
-    """Every tensor of an adapter, in order."""
+def adapter_shapes(config: LlamaConfig, rank: int, layers: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Every tensor of an adapter for these layers, in order."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.num_hidden_layers):
+    for layer in layers:
         for name, (out, into) in projections(config).items():
             shapes |= {f"layers.{layer}.{name}.A": (rank, into), f"layers.{layer}.{name}.B": (out, rank)}
     return shapes | {"mask_embedding": (config.hidden_size,)}
@@ -51,11 +51,13 @@ def head_shapes(width: int) -> dict[str, tuple[int, ...]]:
     return {"W1.weight": (inner, inner), "W1.bias": (inner,), "W2.weight": (width, inner), "W2.bias": (width,)}
 
 
-def new_adapter(config: LlamaConfig, rank: int, embedding: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+def new_adapter(
+    config: LlamaConfig, rank: int, layers: Sequence[int], embedding: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Low-rank products that are zero, and the mean of the token embeddings for the mask."""
     tensors = {
         name: torch.randn(shape, generator=generator) * shape[-1] ** -0.5 if name.endswith("A") else torch.zeros(shape)
-        for name, shape in adapter_shapes(config, rank).items()
+        for name, shape in adapter_shapes(config, rank, layers).items()
     }
     return tensors | {"mask_embedding": embedding.float().mean(0)}
 
@@ -71,7 +73,8 @@ def new_head(width: int, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What was trained, in float32 and in the order of `shapes`, and the header. Raises WrongWeights, OSError."""
+    """What was trained, in float32 and in the order of `shapes`, and the header; layers that are not among the shapes
+    are left out. Raises WrongWeights, OSError."""
     try:
         tensors = load_file(path)
         with safe_open(path, framework="pt") as file:
@@ -79,6 +82,7 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, T
     except SafetensorError as error:
         raise WrongWeights(f"{path} is damaged or cut off ({error}); give another one.") from error
     tensors.pop(COMMON, None)  # of the texts that were trained on; this run has its own
+    tensors = {name: tensor for name, tensor in tensors.items() if name in shapes or not name.startswith("layers.")}
     try:
         check_fit(shapes, tensors)
     except WrongWeights as error:
@@ -93,6 +97,15 @@ def rank_and_scale(path: Path) -> tuple[int, float]:
             header = file.metadata() or {}
         return int(header["rank"]), float(header["scale"])
     except (SafetensorError, KeyError, ValueError) as error:
+        raise WrongWeights(f"{path} is no block adapter ({error}).") from error
+
+
+def layers_in(path: Path) -> tuple[int, ...]:
+    """The layers that an adapter has weights for. Raises WrongWeights, OSError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return layers_of(file.keys())
+    except SafetensorError as error:
         raise WrongWeights(f"{path} is no block adapter ({error}).") from error
 
 
@@ -118,7 +131,7 @@ def publish(
         "scale": str(scale),
         "base": origin.base,
         "base_sha256": origin.base_sha256,
-        "rank": str(adapter["layers.0.qkv.A"].shape[0]),
+        "rank": str(next(tensor for name, tensor in adapter.items() if name.endswith(".A")).shape[0]),
     }
     save_file({**_low(adapter), COMMON: common}, folder / ADAPTER, header)
     told = {"block_size": str(max(sizes)), "slots_trained": str(origin.head_tokens + head_tokens), "adapter": ADAPTER}

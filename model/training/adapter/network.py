@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.backbones.llama import LlamaConfig, check_weights
+from model.backbones.llama import LlamaConfig, check_weights, layers_of
 from model.training.adapter.blocks import Copy
 from model.training.adapter.products import Slice, attention, gated, low_rank, norm, read_slice, turn
 
@@ -81,7 +81,8 @@ class FrozenLlama:
         return Clean(keys, values, norm(x, self._final, c.rms_norm_eps))
 
     def denoise(self, copies: Sequence[Copy], clean: Clean, adapter: Mapping[str, Tensor], scale: float) -> Tensor:
-        """Features [N, D] of all inputs of the copies, one copy after the other. adapter: as in its file, float32."""
+        """Features [N, D] of all inputs of the copies, one copy after the other. adapter: as in its file, float32; the
+        inputs go through those layers that it has weights for."""
         c = self.config
         inputs = torch.cat([copy.inputs.flatten() for copy in copies])
         positions = torch.cat([copy.positions.flatten() for copy in copies])
@@ -90,7 +91,8 @@ class FrozenLlama:
         hidden = (inputs == c.vocab_size)[:, None]
         known = self.embedding[inputs.clamp(max=c.vocab_size - 1)].float()
         x = torch.where(hidden, adapter["mask_embedding"], known)
-        for i, layer in enumerate(self._layers):
+        for i in layers_of(adapter):
+            layer = self._layers[i]
 
             def product(x: Tensor, weight: Tensor, name: str, i: int = i) -> Tensor:
                 name = f"layers.{i}.{name}"

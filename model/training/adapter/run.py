@@ -273,13 +273,17 @@ def _begin(settings: Settings, base: Base) -> tuple[Parameters, Parameters, floa
     """Adapter, head, scale and origin that a run begins with: those of --from, or new ones."""
     generator, config = seeded(settings.seed, NEW), base.config
     scale, origin = settings.scale, base.origin
-    adapter = files.new_adapter(config, settings.rank, base.weights["model.embed_tokens.weight"], generator)
+    every = tuple(range(config.num_hidden_layers))
+    layers = settings.layers or every
+    if not set(layers) <= set(every):
+        raise InvalidSetting(f"--layers takes numbers of 0 … {every[-1]}, the layers of this model.")
+    adapter = files.new_adapter(config, settings.rank, layers, base.weights["model.embed_tokens.weight"], generator)
     head = files.new_head(config.hidden_size, generator)
     if settings.start:
         path = Path(settings.start).expanduser()
         path = path / ADAPTER if path.is_dir() else path
         rank, scale = files.rank_and_scale(path)
-        adapter, header = files.read(path, files.adapter_shapes(config, rank))
+        adapter, header = files.read(path, files.adapter_shapes(config, rank, settings.layers or files.layers_in(path)))
         origin = replace(origin, tokens=int(header.get("tokens_trained", 0)))
         if path.with_name(HEAD).is_file():
             head, header = files.read(path.with_name(HEAD), files.head_shapes(config.hidden_size))

@@ -24,6 +24,7 @@ class Settings:
 
     model     a catalogue id, a Hugging Face id of the catalogue, or a folder with a model.
     start     an adapter file to begin with, or a folder with one; the sampler head is taken from beside it.
+    layers    that noisy text goes through; none given: those of `start`, or all.
     interval  lowest and highest noise level of blocks that are not masked throughout: for all sizes, or for each.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     cache: str = ""
     start: str = ""
     train: str = "both"
+    layers: tuple[int, ...] = ()
     rank: int = 64
     scale: float = 2.0
     block_sizes: tuple[int, ...] = (3, 5, 5, 8)
@@ -69,6 +71,8 @@ class Settings:
         for name in ("masked", "plain", "visited", "acceptance", "anneal", "held_out", "decay"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InvalidSetting(f"--{_option(name)} {getattr(self, name)} is not possible; give 0 … 1.")
+        if list(self.layers) != sorted(set(self.layers)):
+            raise InvalidSetting("--layers takes the numbers of layers, in order and each once.")
         if self.temperature <= 0.0 or self.learning_rate <= 0.0:
             raise InvalidSetting("--temperature and --learning-rate have to be more than 0.")
         if self.train not in TRAINED:
@@ -135,6 +139,7 @@ HELP: dict[str, str] = {
     "cache": "where model files are kept (default: where the desk keeps them)",
     "start": "adapter file, or a folder with one, to begin with; the sampler head beside it too",
     "train": "both, adapter or head",
+    "layers": "those that noisy text goes through, where it is not all (default: those of --from)",
     "rank": "of a new adapter's low-rank weights",
     "scale": "of a new adapter's low-rank weights",
     "block_sizes": "sizes of blocks, drawn evenly; one twice is drawn twice as often",
@@ -186,7 +191,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         told = HELP[field.name]
         if field.name in ("out", "data"):
             more |= {"required": True}
-        elif field.default != "":
+        elif field.default not in ("", ()):
             shown = field.default if isinstance(field.default, tuple) else (field.default,)
             told += f" (default: {' '.join(map(str, shown))})"
         parser.add_argument(f"--{_option(field.name)}", help=told, **more)
