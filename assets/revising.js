@@ -1,6 +1,7 @@
 // A passage that the model writes anew: what is asked, the mark over it while the model is at it, and the words to keep.
 
 import { attempt } from "./asking.js";
+import { memory } from "./dom.js";
 import { mark } from "./marks.js";
 import { toCharacters, toUnits } from "./places.js";
 import { sheet } from "./sheet.js";
@@ -52,12 +53,45 @@ export function togglePin({ start, end }) {
   });
   pins = others.length < pins.length ? others : [...pins, editor.range(start, end)];
   mark("pinned", pins);
+  rememberPins();
   tell("pins");
+}
+
+const keptName = () => `pins:${sheet.keeper.id}`;
+
+/** For another visit, by this browser: another section is opened, or the page is left. */
+function rememberPins() {
+  if (!sheet.keeper) return;
+  const { text } = sheet.editor;
+  const places = pinned().map(({ start, end }) => ({ start, words: text.slice(start, end) }));
+  if (places.length) memory.set(keptName(), JSON.stringify({ born: sheet.keeper.born, places }));
+  else memory.remove(keptName());
+}
+
+/** Those of an earlier visit whose words still stand where they stood. */
+function recallPins() {
+  pins = [];
+  if (sheet.keeper) {
+    const { text } = sheet.editor;
+    const kept = readKept();
+    const there = kept?.born === sheet.keeper.born ? kept.places.filter(({ start, words }) => text.startsWith(words, start)) : [];
+    pins = there.map(({ start, words }) => sheet.editor.range(start, start + words.length));
+  }
+  mark("pinned", pins);
+}
+
+function readKept() {
+  try {
+    return JSON.parse(memory.get(keptName()));
+  } catch {
+    return null;
+  }
 }
 
 function forgetPins() {
   pins = [];
   mark("pinned", pins);
+  rememberPins();
 }
 
 // -------------------------------------------------------------------------------------------------------------- mark
@@ -79,8 +113,10 @@ function drawMark() {
 }
 
 on("job", drawMark);
+on("leaving", rememberPins);
+addEventListener("pagehide", rememberPins);
 on("section", () => {
-  forgetPins();
+  recallPins();
   marked = null;
   drawMark();
 });

@@ -10,12 +10,12 @@ vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from model.denoiser import Facts
 
 RUN = 1
 """Tokens that may come again without any loss."""
@@ -30,53 +30,61 @@ LONGEST = 24
 """Tokens past which a run costs no more: by then the loss is beyond any logit."""
 
 
-def inside_of_words(facts: Facts, device: torch.device) -> Tensor:
-    """Which tokens go on with a word, boolean [V]."""
-    inner = torch.zeros(facts.vocabulary, dtype=torch.bool, device=device)
-    inner[torch.tensor(facts.inner, dtype=torch.long, device=device)] = True
-    return inner
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Nats [m] that m tokens lose, each of a row of a batch; all others lose nothing."""
+
+    rows: Tensor
+    tokens: Tensor
+    nats: Tensor
+
+    def take_from(self, logits: Tensor) -> None:
+        """Changes logits [B, V]."""
+        at = (self.rows, self.tokens)
+        logits.index_put_(at, logits[at] - self.nats)
+
+    def of(self, ids: Tensor) -> Tensor:
+        """What tokens ids [B, K] lose, [B, K]; those of a row are different ones."""
+        hits = torch.where(ids[self.rows] == self.tokens[:, None], self.nats[:, None], 0.0)
+        return torch.zeros(ids.shape, device=ids.device).index_add_(0, self.rows, hits)
 
 
-def comparable(tokens: Tensor, mask: int, padding: Tensor | None) -> Tensor:
-    """Texts [B, n] for `loss`: what is no token, a mask or one of the padding [B] columns at the left, equals nothing
-    that stands elsewhere."""
-    columns = torch.arange(tokens.shape[1], device=tokens.device)
-    nothing = tokens == mask
-    if padding is not None:
-        nothing |= columns < padding[:, None]
-    return torch.where(nothing, -1 - columns, tokens)
+def loss(
+    text: Tensor, penalty: float, inner: Collection[int], *, mask: int = -1, padding: Tensor | None = None
+) -> Loss | None:
+    """What next tokens of texts [B, n] lose; None where none loses any.
 
-
-def loss(text: Tensor, penalty: float, inner: Tensor) -> Tensor | None:
-    """Nats [B, V] that each next token of texts [B, n] loses; None where none loses any.
-
-    penalty: nats for a token after RUN tokens, for each place where they stood before with that token after them. Ids
-    below 0 are no tokens. inner [V]: whether a token goes on with a word; it loses nothing while the word is short.
+    penalty: nats for a token after RUN tokens, for each place where they stood before with that token after them.
+    inner: tokens that go on with a word; they lose nothing while the word is short. mask: what stands for no token and
+    equals nothing that stands elsewhere. padding [B]: columns at the left that a row does not use.
     """
-    inside, found = inner[text.clamp(min=0)].tolist(), []
-    for row, (tokens, within) in enumerate(zip(text.tolist(), inside, strict=True)):
-        circles = all(within[-LONG_WORD:])
-        found += [
-            (row, tokens[at + 1], penalty * GROWTH ** (length - RUN))
-            for at, length in runs(tokens)
-            if length >= RUN and tokens[at + 1] >= 0 and (circles or not within[at + 1])
-        ]
-    if not found:
+    unused = [0] * len(text) if padding is None else padding.tolist()
+    lost: dict[tuple[int, int], float] = defaultdict(float)
+    for row, (tokens, skipped) in enumerate(zip(text.tolist(), unused, strict=True)):
+        tokens = tokens[skipped:]
+        if not tokens or tokens[-1] == mask:
+            continue
+        circles = all(token in inner for token in tokens[-LONG_WORD:])
+        for at, length in runs(tokens, mask):
+            after = tokens[at + 1]
+            if length >= RUN and after != mask and (circles or after not in inner):
+                lost[row, after] += penalty * GROWTH ** (length - RUN)
+    if not lost:
         return None
-    rows, tokens_lost, nats = zip(*found, strict=True)
-    lost = torch.zeros(len(text), len(inner))
-    lost.index_put_((torch.tensor(rows), torch.tensor(tokens_lost)), torch.tensor(nats), accumulate=True)
-    return lost.to(text.device)
+    rows, found = zip(*lost, strict=True)
+    nats = torch.tensor(list(lost.values()), device=text.device)
+    return Loss(torch.tensor(rows, device=text.device), torch.tensor(found, device=text.device), nats)
 
 
-def runs(tokens: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs(tokens: Sequence[int], mask: int = -1) -> Iterator[tuple[int, int]]:
     """Places before the last whose token is the last one, and how many tokens up to there stand at the end, too; at
-    most LONGEST. In Python: a text has few such places, and finding them by tensors takes four times as long."""
+    most LONGEST, none of them the mask. In Python: a text has few such places, and finding them by tensors takes four
+    times as long."""
     end = len(tokens) - 1
     at = -1
     for _ in range(tokens.count(tokens[end]) - 1):
         at = tokens.index(tokens[end], at + 1)
         length = 1
-        while length < min(LONGEST, at + 1) and tokens[at - length] == tokens[end - length]:
+        while length < min(LONGEST, at + 1) and tokens[at - length] == tokens[end - length] != mask:
             length += 1
         yield at, length

@@ -20,6 +20,7 @@ from torch import Tensor
 from model import repetition, unmasking
 from model.contract import Dial
 from model.denoiser import BlockCache, Denoiser
+from model.repetition import Loss
 from model.unmasking import Candidates, candidates
 
 CHUNK = 256
@@ -102,17 +103,17 @@ class _Shortlist:
     ids: Tensor
     logits: Tensor
 
-    def law(self, slot: int, left: Tensor | None, lost: Tensor | None) -> Candidates:
+    def law(self, slot: int, left: Tensor | None, lost: Loss | None) -> Candidates:
         """What a slot is drawn from; left [B] is the token just chosen beside it, which the features do not know.
 
-        lost: nats [B, V] that tokens lose because they would repeat what stands to the left, or None.
+        lost: by tokens that would repeat what stands to the left.
         """
         ids, logits = self.ids[:, slot], self.logits[:, slot]
         if left is not None:
             corrected = self.denoiser.chain(self.features[:, slot], left, ids)
             logits = corrected.masked_fill(logits == -torch.inf, -torch.inf)
         if lost is not None:
-            logits = logits - lost.gather(-1, ids)
+            logits = logits - lost.of(ids)
         return candidates(logits, self.temperature, self.nucleus, ids)
 
 
@@ -134,7 +135,7 @@ class BlockSampler:
         self.nfe = self.proposed = self.kept = 0
         self.starts: list[int] = []
         self.watched = torch.zeros(0, dtype=torch.long, device=self.cache.tokens.device)
-        self._inner = repetition.inside_of_words(denoiser.facts, self.cache.tokens.device)
+        self._inner = frozenset(denoiser.facts.inner)
         facts = self.denoiser.facts
         self._most = facts.proposals if max(facts.block_sizes) > 1 else 0  # who cannot denoise proposes nothing
         self._ahead: Tensor | None = None  # logits [B, V] of the next token, where everything decided has been read
@@ -233,12 +234,12 @@ class BlockSampler:
 
     def _propose(
         self, count: int, draws: Draws, tokens: Tensor, confidence: Tensor
-    ) -> Generator[Step, None, tuple[Tensor, list[Candidates], list[Tensor | None]]]:
+    ) -> Generator[Step, None, tuple[Tensor, list[Candidates], list[Loss | None]]]:
         """Proposals [B, count] for the next slots and their laws, drawn from left to right (exactness needs it); and
         what tokens lose in each of those slots, which is the same for the verifier."""
         block = torch.full((self.cache.batch, count), self.denoiser.facts.mask, device=tokens.device)
         laws: list[Candidates] = []
-        losses: list[Tensor | None] = []
+        losses: list[Loss | None] = []
         for step in range(min(self.dial.steps, count)):
             features = self.denoiser.denoise(block, self.cache, open_end=True)
             self.nfe += 1
@@ -261,7 +262,7 @@ class BlockSampler:
         return _Shortlist(self._guessing, self.dial.temperature, self.dial.nucleus, features, ids, top)
 
     def _verify(
-        self, logits: Tensor, q: list[Candidates], losses: list[Tensor | None], proposed: Tensor, draws: Draws
+        self, logits: Tensor, q: list[Candidates], losses: list[Loss | None], proposed: Tensor, draws: Draws
     ) -> tuple[Tensor, list[Candidates]]:
         """How far proposals [B, n] pass, and what follows: the token [B] of the first slot where one does not.
 
@@ -369,21 +370,20 @@ class BlockSampler:
         """What is decided, [B, n]."""
         return self.cache.tokens[:, : self.cache.decided]
 
-    def _law(self, logits: Tensor, losses: Sequence[Tensor | None]) -> Candidates:
-        """What the tokens of n slots are drawn from, by their causal logits [B, n, V] and the nats [B, V] that tokens
-        lose in each of them."""
+    def _law(self, logits: Tensor, losses: Sequence[Loss | None]) -> Candidates:
+        """What the tokens of n slots are drawn from, by their causal logits [B, n, V] and what tokens lose in each."""
         logits = logits.clone()
         for slot, lost in enumerate(losses):
             if lost is not None:
-                logits[:, slot] -= lost
+                lost.take_from(logits[:, slot])
         return candidates(self._forbid(logits), self.dial.temperature, self.dial.nucleus)
 
-    def _lost(self, text: Tensor) -> Tensor | None:
-        """Nats [B, V] that tokens lose after texts [B, n], or None."""
+    def _lost(self, text: Tensor) -> Loss | None:
+        """What tokens lose after texts [B, n]."""
         if self.dial.repeat_penalty == 0.0:
             return None
-        text = repetition.comparable(text, self.denoiser.facts.mask, self.cache.padding)
-        return repetition.loss(text, self.dial.repeat_penalty, self._inner)
+        mask, padding = self.denoiser.facts.mask, self.cache.padding
+        return repetition.loss(text, self.dial.repeat_penalty, self._inner, mask=mask, padding=padding)
 
     @property
     def _barred(self) -> list[int]:

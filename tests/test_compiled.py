@@ -19,10 +19,13 @@ from model.backbones.llama_compiled import FEW, ByRows
 from model.compiled import build
 from model.compiled.build import compiled, is_compiled, kernels_can_be
 from model.compiled.kernels import CompiledLayers, CompiledProduct, Kernels
+from model.contract import Preparing
 from model.denoiser import BlockCache
+from model.engine import Engine
 from model.levels import nearest_levels, on_levels
 from tests.on_levels import in_eight_bits, in_four_bits, nearest_on_levels
 from tests.tiny import CONFIG, Parts, parts, passing_by
+from tests.tiny_chat import write_chat_model
 
 needs_a_compiler = pytest.mark.skipif(not kernels_can_be(), reason="no compiler here, or another processor")
 
@@ -197,6 +200,17 @@ def test_tokens_read_at_once_are_tokens_read_one_by_one_bit_for_bit(fast: Llama,
 
 
 @needs_a_compiler
+def test_weights_that_are_asked_for_ahead_are_the_same_weights(fast: Llama, kernels: Kernels) -> None:
+    cache, found = cache_of(fast, some_text(20)), []
+    for asking in (True, False):
+        kernels.asking = asking
+        found.append(fast.denoise(rows([48, 48, 48]), cache))
+        found.append(fast.logits(found[-1]))
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
+
+
+@needs_a_compiler
 def test_a_batch_is_its_rows_and_padding_is_not_seen(fast: Llama) -> None:
     texts = [some_text(12), some_text(12, seed=1)]
     cache = cache_of(fast, *texts)
@@ -287,6 +301,21 @@ def test_they_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [path.suffix for path in (tmp_path / build.FOLDER).iterdir()] == [".so"], "nothing else is left"
     monkeypatch.setattr(build, "_compile", lambda file: pytest.fail("they are there already"))
     assert isinstance(compiled(tmp_path), ctypes.CDLL)
+
+
+@needs_a_compiler
+@pytest.mark.usefixtures("quickly", "threads_of_torch")
+def test_the_first_start_says_that_it_compiles_and_the_next_one_does_not(tmp_path: Path) -> None:
+    folder = str(write_chat_model(tmp_path / "model", "llama"))
+
+    def stages() -> list[str]:
+        said: list[Preparing] = []
+        Engine.open(folder, cache_dir=tmp_path / "cache", threads=None, report=said.append)
+        return [each.stage for each in said]
+
+    first, second = stages(), stages()
+    assert "compile" in first
+    assert [stage for stage in first if stage not in ("compile", "measure")] == second
 
 
 @needs_a_compiler

@@ -7,73 +7,86 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.contract import Dial
-from model.repetition import GROWTH, LONGEST, RUN, loss, runs
+from model.repetition import GROWTH, LONGEST, RUN, Loss, loss, runs
 from tests.tiny import lost
 
 VOCABULARY = 4
-NONE = torch.zeros(60, dtype=torch.bool)
-TWO_IS_SPARED = torch.tensor([False, False, True, False])
+NONE = frozenset[int]()
+TWO_IS_SPARED = frozenset({2})
+MASK = 99
 texts = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=60)
+
+
+def dense(found: Loss | None, rows: int = 1, vocabulary: int = VOCABULARY) -> torch.Tensor:
+    """Nats [rows, V]."""
+    logits = torch.zeros(rows, vocabulary)
+    if found is not None:
+        found.take_from(logits)
+    return -logits
+
+
+def lost_by(token: int, text: list[int], inner: frozenset[int] = NONE) -> float:
+    return float(dense(loss(torch.tensor([text]), 1.0, inner), vocabulary=60)[0, token])
 
 
 @given(texts, st.floats(0.1, 5.0))
 def test_the_losses_are_those_of_a_plain_search(text: list[int], penalty: float) -> None:
     expected = lost(text, Dial(1, 1, "verified", repeat_penalty=penalty), VOCABULARY, (2,))
     found = loss(torch.tensor([text]), penalty, TWO_IS_SPARED)
-    if found is None:
-        assert float(expected.sum()) == 0.0
-    else:
-        torch.testing.assert_close(found[0], expected)
+    torch.testing.assert_close(dense(found)[0], expected)
 
 
 @given(texts, texts)
 def test_rows_know_nothing_of_each_other(one: list[int], other: list[int]) -> None:
     length = min(len(one), len(other))
     both = torch.tensor([one[:length], other[:length]])
-    together = loss(both, 1.0, TWO_IS_SPARED)
+    together = dense(loss(both, 1.0, TWO_IS_SPARED), rows=2)
     for row in range(2):
-        alone = loss(both[row : row + 1], 1.0, TWO_IS_SPARED)
-        if alone is not None:
-            assert together is not None
-            assert together[row].equal(alone[0])
-        elif together is not None:
-            assert float(together[row].sum()) == 0.0
+        assert together[row].equal(dense(loss(both[row : row + 1], 1.0, TWO_IS_SPARED))[0])
+
+
+@given(st.lists(texts, min_size=2, max_size=2), st.lists(st.permutations(range(VOCABULARY)), min_size=2, max_size=2))
+def test_a_few_tokens_lose_what_they_lose_among_all(two: list[list[int]], chosen: list[list[int]]) -> None:
+    length = min(map(len, two))
+    found = loss(torch.tensor([text[:length] for text in two]), 1.0, TWO_IS_SPARED)
+    ids = torch.tensor(chosen)[:, :3]
+    assert (torch.zeros(2, 3) if found is None else found.of(ids)).equal(dense(found, rows=2).gather(-1, ids))
+
+
+@given(texts, st.integers(0, 5), st.data())
+def test_columns_that_a_row_does_not_use_are_not_there(text: list[int], padding: int, data: st.DataObject) -> None:
+    unused = data.draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=padding, max_size=padding))
+    found = loss(torch.tensor([[*unused, *text]]), 1.0, NONE, padding=torch.tensor([padding]))
+    assert dense(found).equal(dense(loss(torch.tensor([text]), 1.0, NONE)))
 
 
 def test_a_longer_run_costs_more() -> None:
     losses = []
     for same in range(RUN + 4):
         run = list(range(10, 10 + same))
-        text = torch.tensor([[*run, 50, 1, *run]])  # the token after the run was 50
-        found = loss(text, 1.0, NONE)
-        losses.append(0.0 if found is None else float(found[0, 50]))
+        losses.append(lost_by(50, [*run, 50, 1, *run]))  # the token after the run was 50
     assert losses == [0.0] * RUN + [GROWTH**more for more in range(4)]
 
 
 def test_what_has_come_often_costs_more_each_time() -> None:
-    losses = []
-    for times in range(4):
-        found = loss(torch.tensor([[*[7, 8, 1] * times, 7]]), 0.5, NONE)
-        losses.append(0.0 if found is None else float(found[0, 8]))
-    assert losses[:2] == [0.0, 0.5]
+    losses = [lost_by(8, [*[7, 8, 1] * times, 7]) for times in range(4)]
+    assert losses[:2] == [0.0, 1.0]
     assert losses[1] < losses[2] < losses[3]
 
 
 def test_a_word_keeps_its_spelling_but_is_not_drawn_out_for_ever() -> None:
-    inner = torch.zeros(60, dtype=torch.bool)
-    inner[[30, 31]] = True
+    inner = frozenset({30, 31})
     name = [5, 30, 31]  # a name of three tokens, said often
-    spelt = loss(torch.tensor([[*[*name, 9] * 5, 5, 30]]), 1.0, inner)
-    assert spelt is None or float(spelt[0, 31]) == 0.0
-    drawn_out = loss(torch.tensor([[5, *[30, 31] * 4]]), 1.0, inner)
-    assert drawn_out is not None
-    assert float(drawn_out[0, 30]) > 1.0
+    assert lost_by(31, [*[*name, 9] * 5, 5, 30], inner) == 0.0
+    assert lost_by(30, [5, *[30, 31] * 4], inner) > 1.0
 
 
-def test_what_is_no_token_is_never_part_of_a_run() -> None:
-    text = torch.tensor([[5, 6, -3, 4, 6]])
-    assert list(runs(text[0].tolist())) == [(1, 1)]
-    assert loss(text, 1.0, NONE) is None  # the place after the run holds nothing
+def test_a_mask_is_never_part_of_a_run() -> None:
+    text = [5, 6, MASK, 5, 4, 6]
+    assert list(runs(text, MASK)) == [(1, 1)]
+    assert loss(torch.tensor([text]), 1.0, NONE, mask=MASK) is None, "the place after the run holds nothing"
+    assert loss(torch.tensor([[MASK, 5, MASK]]), 1.0, NONE, mask=MASK) is None
+    assert list(runs([MASK, 6, 5, MASK, 6], MASK)) == [(1, 1)]
 
 
 def test_no_run_is_counted_further_than_it_matters() -> None:

@@ -154,6 +154,7 @@ class Llama:
         self._noisy = self._clean if adapter is None else self._adapted(weights, adapter)
         self._noisy_layers = range(config.num_hidden_layers) if adapter is None else layers_of(adapter.pairs)
         if isinstance(self._clean, ByRows):
+            self._clean.few.choose_asking()
             self.facts = replace(self.facts, proposals=COMPILED_PROPOSALS)
         self._head = None if head is None else self._correction(head)
         self._relaxed = self if rough_output is None else self._rounded(weights, rough_output)

@@ -20,7 +20,7 @@ enum {
     LANES = 16,   /* outputs of a tile, numbers of a vector */
     GROUP = 32,   /* inputs on one scale */
     ROWS = 4,     /* rows that go through tiles together: their sums fill the registers */
-    AHEAD = 8192, /* bytes: weights so far ahead are asked for while others are multiplied */
+    AHEAD = 8192, /* bytes: weights so far ahead are asked for while others are multiplied, where that is wanted */
     HEADS = 3,    /* queries that are attended to together */
     COLUMNS = 64, /* and columns of the cache: keys and values that a thread reads once for all rows of a text */
     WIDEST = 256, /* numbers of a head, at most */
@@ -238,9 +238,10 @@ INLINE long tile_bytes(int in, int bits) {
 }
 
 /* `tiles` tiles that lie side by side, `rows` rows from `first` on, added to y [tiles, ROWS, 16]. Two tiles at once
-   share what is loaded of the rows, and twice as many sums are on their way while each waits for its last product. */
+   share what is loaded of the rows, and twice as many sums are on their way while each waits for its last product.
+   `asking`: for weights further on, meanwhile; else that is left to the processor. */
 INLINE void multiply(const uint8_t *w, int in, const rounded *x, int first, int rows, int tiles, int bits, int exact,
-                     vf *y) {
+                     int asking, vf *y) {
     const vi nibble = (vi){0} + 0x0f0f0f0f;
     const long apart = tile_bytes(in, bits);
     const int step_in = bits == 4 ? 8 : 4; /* inputs whose levels one vector holds */
@@ -251,7 +252,7 @@ INLINE void multiply(const uint8_t *w, int in, const rounded *x, int first, int 
             vi levels[2][2]; /* of a tile: the first four inputs, and the next four */
             for (int t = 0; t < tiles; t++) {
                 memcpy(&levels[t][0], w + t * apart, sizeof levels[t][0]);
-                __builtin_prefetch(w + t * apart + AHEAD);
+                if (asking) __builtin_prefetch(w + t * apart + AHEAD);
                 if (bits == 4) {
                     levels[t][1] = (levels[t][0] >> 4) & nibble;
                     levels[t][0] &= nibble;
@@ -287,29 +288,32 @@ INLINE void multiply(const uint8_t *w, int in, const rounded *x, int first, int 
 
 typedef void (*multiplier)(const uint8_t *w, int in, const rounded *x, int first, vf *y);
 
-#define MULTIPLIER(rows, tiles, bits, exact)                                                                            \
-    static void multiply_##rows##_##tiles##_##bits##_##exact(const uint8_t *w, int in, const rounded *x, int first,     \
-                                                             vf *y) {                                                   \
-        multiply(w, in, x, first, rows, tiles, bits, exact, y);                                                         \
+#define MULTIPLIER(rows, tiles, bits, exact, asking)                                                            \
+    static void multiply_##rows##_##tiles##_##bits##_##exact##_##asking(const uint8_t *w, int in, const rounded *x, \
+                                                                        int first, vf *y) {                     \
+        multiply(w, in, x, first, rows, tiles, bits, exact, asking, y);                                         \
     }
-#define FOR_EACH(tiles, bits, exact)                                              \
-    MULTIPLIER(1, tiles, bits, exact) MULTIPLIER(2, tiles, bits, exact)           \
-    MULTIPLIER(3, tiles, bits, exact) MULTIPLIER(4, tiles, bits, exact)
-FOR_EACH(1, 4, 0) FOR_EACH(1, 4, 1) FOR_EACH(1, 8, 0) FOR_EACH(1, 8, 1)
-FOR_EACH(2, 4, 0) FOR_EACH(2, 4, 1) FOR_EACH(2, 8, 0) FOR_EACH(2, 8, 1)
+#define FOR_ROWS(tiles, bits, exact, asking)                                                                    \
+    MULTIPLIER(1, tiles, bits, exact, asking) MULTIPLIER(2, tiles, bits, exact, asking)                         \
+    MULTIPLIER(3, tiles, bits, exact, asking) MULTIPLIER(4, tiles, bits, exact, asking)
+#define FOR_EACH(bits, exact)                                                                                   \
+    FOR_ROWS(1, bits, exact, 0) FOR_ROWS(2, bits, exact, 0) FOR_ROWS(1, bits, exact, 1) FOR_ROWS(2, bits, exact, 1)
+FOR_EACH(4, 0) FOR_EACH(4, 1) FOR_EACH(8, 0) FOR_EACH(8, 1)
 
-#define BY_ROWS(tiles, bits, exact)                                               \
-    {multiply_1_##tiles##_##bits##_##exact, multiply_2_##tiles##_##bits##_##exact, \
-     multiply_3_##tiles##_##bits##_##exact, multiply_4_##tiles##_##bits##_##exact}
-static const multiplier multipliers[2][2][2][ROWS] = {
-    {{BY_ROWS(1, 4, 0), BY_ROWS(1, 4, 1)}, {BY_ROWS(1, 8, 0), BY_ROWS(1, 8, 1)}},
-    {{BY_ROWS(2, 4, 0), BY_ROWS(2, 4, 1)}, {BY_ROWS(2, 8, 0), BY_ROWS(2, 8, 1)}},
+#define BY_ROWS(tiles, bits, exact, asking)                                                                     \
+    {multiply_1_##tiles##_##bits##_##exact##_##asking, multiply_2_##tiles##_##bits##_##exact##_##asking,        \
+     multiply_3_##tiles##_##bits##_##exact##_##asking, multiply_4_##tiles##_##bits##_##exact##_##asking}
+#define BY_TILES(bits, exact, asking) {BY_ROWS(1, bits, exact, asking), BY_ROWS(2, bits, exact, asking)}
+static const multiplier multipliers[2][2][2][2][ROWS] = {
+    {{BY_TILES(4, 0, 0), BY_TILES(4, 1, 0)}, {BY_TILES(8, 0, 0), BY_TILES(8, 1, 0)}},
+    {{BY_TILES(4, 0, 1), BY_TILES(4, 1, 1)}, {BY_TILES(8, 0, 1), BY_TILES(8, 1, 1)}},
 };
 
 /* Adds to y [tiles, ROWS, 16] what the tiles t ... t + tiles make of a few rows. */
-INLINE void add_tiles(const product *p, int t, int tiles, const rounded *x, int first, int rows, int exact, vf *y) {
+INLINE void add_tiles(const product *p, int t, int tiles, const rounded *x, int first, int rows, int exact, int asking,
+                      vf *y) {
     const uint8_t *const w = p->data + t * tile_bytes(p->in, p->bits);
-    multipliers[tiles - 1][p->bits == 8][exact][rows - 1](w, p->in, x, first, y);
+    multipliers[asking][p->bits == 8][exact][tiles - 1][rows - 1](w, p->in, x, first, y);
 }
 
 /* Bytes for what comes out of `down`. */
@@ -318,7 +322,7 @@ INLINE long lowered_bytes(const product *p, int rows) {
 }
 
 /* What `up` takes: x down', rounded. Every thread computes all of it for itself. */
-static rounded lowered(const product *p, const rounded *x, int rows, int exact, uint8_t *scratch) {
+static rounded lowered(const product *p, const rounded *x, int rows, int exact, int asking, uint8_t *scratch) {
     rounded to = {0};
     if (!p->down) return to;
     const int rank = p->down->out;
@@ -327,7 +331,7 @@ static rounded lowered(const product *p, const rounded *x, int rows, int exact, 
         for (int first = 0; first < rows; first += ROWS) {
             const int some = rows - first < ROWS ? rows - first : ROWS;
             vf sums[2 * ROWS] = {{0}};
-            add_tiles(p->down, t, 2, x, first, some, exact, sums);
+            add_tiles(p->down, t, 2, x, first, some, exact, asking, sums);
             for (int i = 0; i < 2; i++)
                 for (int r = 0; r < some; r++) store(low + (long)(first + r) * rank + (t + i) * LANES, sums[i * ROWS + r]);
         }
@@ -339,13 +343,13 @@ static rounded lowered(const product *p, const rounded *x, int rows, int exact, 
 /* This thread's share of a product: for every few rows of every two tiles of it, `sums` [tiles, ROWS, 16] of the rows
    first ... first + some and the tiles t ... t + tiles, and the statement that follows. `step`: tiles that are not torn
    apart. */
-#define FOR_SHARE(p, x, low, rows, exact, step)                                                               \
+#define FOR_SHARE(p, x, low, rows, exact, asking, step)                                                        \
     SHARE((p)->out / LANES / (step), share_from, share_to);                                                   \
     for (int t = share_from * (step), tiles; t < share_to * (step); t += tiles)                               \
         for (int first = (tiles = share_to * (step) - t < 2 ? 1 : 2, 0), some; first < (rows); first += some) \
             if (some = (rows) - first < ROWS ? (rows) - first : ROWS, memset(sums, 0, sizeof sums),           \
-                add_tiles(p, t, tiles, x, first, some, exact, sums),                                          \
-                (p)->up ? add_tiles((p)->up, t, tiles, low, first, some, exact, sums) : (void)0, 1)
+                add_tiles(p, t, tiles, x, first, some, exact, asking, sums),                                   \
+                (p)->up ? add_tiles((p)->up, t, tiles, low, first, some, exact, asking, sums) : (void)0, 1)
 
 /* Bytes of scratch for galley_product. */
 long galley_product_scratch(const product *p, int rows, int threads) {
@@ -353,14 +357,15 @@ long galley_product_scratch(const product *p, int rows, int threads) {
 }
 
 /* y [rows, out] = x [rows, in] W', without an adapter. */
-void galley_product(const product *p, int exact, int rows, const float *x, float *y, uint8_t *scratch, int threads) {
+void galley_product(const product *p, int exact, int asking, int rows, const float *x, float *y, uint8_t *scratch,
+                    int threads) {
     scratch = (uint8_t *)aligned((long)scratch);
 #pragma omp parallel num_threads(threads)
     {
         rounded mine = rounded_at(scratch + omp_get_thread_num() * rounded_bytes(rows, p->in), rows, p->in);
         vf sums[2 * ROWS];
         round_rows(x, 0, 0, rows, p->in, exact, &mine);
-        FOR_SHARE(p, &mine, &mine, rows, exact, 1) {
+        FOR_SHARE(p, &mine, &mine, rows, exact, asking, 1) {
             for (int i = 0; i < tiles; i++)
                 for (int r = 0; r < some; r++)
                     store(y + (long)(first + r) * p->out + (t + i) * LANES, sums[i * ROWS + r]);
@@ -495,8 +500,9 @@ INLINE void rotate(float *head, const float *turn, int d) {
 /* x [batch, n, width] becomes the features after the last norm. turns [n, heads + 2 kv_heads, head_dim / 2], complex;
    bias [biases, bias_rows, at + n], where either may be 1 for all; stores [2, batch, kv_heads, capacity, head_dim] of
    each layer, whose columns at ... at + n are written. */
-void galley_layers(const network *net, int batch, int n, float *x, const float *turns, const float *bias, int biases,
-                   int bias_rows, uint16_t *const *stores, long capacity, int at, uint8_t *scratch, int threads) {
+void galley_layers(const network *net, int asking, int batch, int n, float *x, const float *turns, const float *bias,
+                   int biases, int bias_rows, uint16_t *const *stores, long capacity, int at, uint8_t *scratch,
+                   int threads) {
     const int rows = batch * n, d = net->head_dim, kv = net->kv_heads, group = net->heads / kv, columns = at + n;
     const int slots = net->heads + 2 * kv, queries = net->heads * d, width = net->width, exact = net->exact;
     scratch = (uint8_t *)aligned((long)scratch);
@@ -519,8 +525,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, width);
                 round_rows(x, now->before_attention, net->eps, rows, width, exact, &in);
-                const rounded low = lowered(&now->qkv, &in, rows, exact, below);
-                FOR_SHARE(&now->qkv, &in, &low, rows, exact, 1) {
+                const rounded low = lowered(&now->qkv, &in, rows, exact, asking, below);
+                FOR_SHARE(&now->qkv, &in, &low, rows, exact, asking, 1) {
                     for (int i = 0; i < tiles; i++)
                         for (int r = 0; r < some; r++)
                             store(qkv + (long)(first + r) * slots * d + (t + i) * LANES, sums[i * ROWS + r]);
@@ -571,8 +577,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
                 for (int k = 0; k < rows * net->heads; k++)
                     put_together(seen + (long)k * parts * each, parts, each, d, heard + (long)k * d);
                 round_rows(heard, 0, 0, rows, queries, exact, &in);
-                const rounded low = lowered(&now->o, &in, rows, exact, below);
-                FOR_SHARE(&now->o, &in, &low, rows, exact, 1) {
+                const rounded low = lowered(&now->o, &in, rows, exact, asking, below);
+                FOR_SHARE(&now->o, &in, &low, rows, exact, asking, 1) {
                     for (int i = 0; i < tiles; i++)
                         for (int r = 0; r < some; r++) {
                             float *const sum = x + (long)(first + r) * width + (t + i) * LANES;
@@ -584,8 +590,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, width);
                 round_rows(x, now->before_mlp, net->eps, rows, width, exact, &in);
-                const rounded low = lowered(&now->gate_up, &in, rows, exact, below);
-                FOR_SHARE(&now->gate_up, &in, &low, rows, exact, 2) {
+                const rounded low = lowered(&now->gate_up, &in, rows, exact, asking, below);
+                FOR_SHARE(&now->gate_up, &in, &low, rows, exact, asking, 2) {
                     for (int r = 0; r < some; r++) {
                         const vf gate = sums[r], up = sums[ROWS + r];
                         store(inner + (long)(first + r) * net->inner + t / 2 * LANES, gate / (1 + exponential(-gate)) * up);
@@ -596,8 +602,8 @@ void galley_layers(const network *net, int batch, int n, float *x, const float *
             {
                 rounded in = rounded_at(mine, rows, net->inner);
                 round_rows(inner, 0, 0, rows, net->inner, exact, &in);
-                const rounded low = lowered(&now->down, &in, rows, exact, below);
-                FOR_SHARE(&now->down, &in, &low, rows, exact, 1) {
+                const rounded low = lowered(&now->down, &in, rows, exact, asking, below);
+                FOR_SHARE(&now->down, &in, &low, rows, exact, asking, 1) {
                     for (int i = 0; i < tiles; i++)
                         for (int r = 0; r < some; r++) {
                             float *const sum = x + (long)(first + r) * width + (t + i) * LANES;

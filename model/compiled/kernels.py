@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import math
+import time
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_float, c_int32, c_long, c_void_p
 from dataclasses import dataclass
@@ -43,10 +45,19 @@ class _Network(Structure):
     ]  # fmt: skip
 
 
+ROUNDS = 5
+"""Forwards of which the fastest counts, where something is chosen by time."""
+
+
 class Kernels:
-    """The library of kernels.c, with the types of its functions."""
+    """The library of kernels.c, with the types of its functions.
+
+    asking  for weights some way ahead of their use. Which is faster, by a tenth and more, depends on the processor:
+            some look ahead themselves, and are only kept from it. It changes no result.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        self.asking = True
         self.product, self.layers = library.galley_product, library.galley_layers
         self.product_scratch, self.layers_scratch = library.galley_product_scratch, library.galley_layers_scratch
         self.product.restype = self.layers.restype = None
@@ -86,8 +97,9 @@ class CompiledProduct:
             return y.view(*x.shape[:-1], self.out)
         scratch = _room(self._kernels.product_scratch(ctypes.byref(self.parts), rows, threads))
         self._kernels.product(
-            ctypes.byref(self.parts), int(self._exact), rows, _at(flat), _at(y), _at(scratch), threads
-        )
+            ctypes.byref(self.parts), int(self._exact), int(self._kernels.asking), rows, _at(flat), _at(y),
+            _at(scratch), threads,
+        )  # fmt: skip
         return y.view(*x.shape[:-1], self.out)
 
 
@@ -149,11 +161,23 @@ class CompiledLayers:
         hidden = bias[:, 0, : n if bias.shape[2] > 1 else 1, :columns].float().contiguous()  # the same for every head
         scratch = _room(self._kernels.layers_scratch(ctypes.byref(self._network), batch * n, columns, threads))
         self._kernels.layers(
-            ctypes.byref(self._network), batch, n, _at(x), _at(turned), _at(hidden), hidden.shape[0], hidden.shape[1],
-            (c_void_p * len(stores))(*(store.data_ptr() for store in stores)), c_long(capacity), at, _at(scratch),
-            threads,
+            ctypes.byref(self._network), int(self._kernels.asking), batch, n, _at(x), _at(turned), _at(hidden),
+            hidden.shape[0], hidden.shape[1], (c_void_p * len(stores))(*(store.data_ptr() for store in stores)),
+            c_long(capacity), at, _at(scratch), threads,
         )  # fmt: skip
         return x
+
+    def choose_asking(self) -> None:
+        """Sets whether these kernels ask ahead for all that they multiply to what is faster here, with one row."""
+        net, times = self._network, {True: math.inf, False: math.inf}
+        x, turns = torch.ones(1, 1, net.width), torch.ones(1, net.heads + 2 * net.kv_heads, net.head_dim // 2).cfloat()
+        bias, store = torch.zeros(1, 1, 1, 1), torch.zeros(2, 1, net.kv_heads, 1, net.head_dim, dtype=torch.bfloat16)
+        for asking in (True, False) * ROUNDS:
+            self._kernels.asking = asking
+            began = time.perf_counter()
+            self(x, turns, bias, [store] * net.count, 0)
+            times[asking] = min(times[asking], time.perf_counter() - began)
+        self._kernels.asking = times[True] < times[False]
 
 
 def _at(tensor: Tensor) -> c_void_p:

@@ -98,7 +98,7 @@ def write(network: Denoiser, wanted: Sequence[Wanted], law: Law) -> Iterator[tup
     end, banned = network.facts.end, list(network.facts.banned)
     texts = [_Text(index, one) for index, one in enumerate(wanted)]
     cache = network.new_cache(len(texts))
-    device, inner = cache.tokens.device, repetition.inside_of_words(network.facts, cache.tokens.device)
+    device, inner = cache.tokens.device, frozenset(network.facts.inner)
     longest = max(len(one.prompt) for one in wanted)
     rows = torch.tensor([[0] * (longest - len(one.prompt)) + list(one.prompt) for one in wanted], device=device)
     cache.padding = torch.tensor([longest - len(one.prompt) for one in wanted], device=device)
@@ -109,9 +109,10 @@ def write(network: Denoiser, wanted: Sequence[Wanted], law: Law) -> Iterator[tup
         logits[:, banned] = -torch.inf
         logits[[row for row, text in enumerate(texts) if len(text.tokens) < text.least], end] = -torch.inf
         if law.repeat_penalty > 0.0:
-            before = repetition.comparable(cache.tokens[:, : cache.decided], network.facts.mask, cache.padding)
-            lost = repetition.loss(before, law.repeat_penalty, inner)
-            logits = logits if lost is None else logits.sub_(lost)
+            before = cache.tokens[:, : cache.decided]
+            lost = repetition.loss(before, law.repeat_penalty, inner, padding=cache.padding)
+            if lost is not None:
+                lost.take_from(logits)
         tokens = draw(logits, torch.stack([text.uniforms for text in texts]).to(device), law)
         finished: list[Written] = []
         for text, token in zip(texts, tokens.tolist(), strict=True):

@@ -246,6 +246,27 @@ def test_words_that_are_kept_stand_in_everything_that_is_rewritten_around_them(d
     expect(blocks.locator("#text")).to_have_text(desk.text())
 
 
+def test_words_are_still_kept_after_another_section_and_after_a_reload(desk: Desk, blocks: Page) -> None:
+    pinned = "[...(CSS.highlights.get('pinned') ?? [])].map(String)"
+    words = desk.text().split()
+    select(blocks, 3, 4)
+    blocks.get_by_role("button", name="Keep these words").click()
+    assert blocks.evaluate(pinned) == [f"{words[3]} {words[4]}"]
+    blocks.locator("#text").press("Control+Home")
+    blocks.keyboard.type("Before. ")
+    expect(blocks.locator("#saved")).to_have_text("Saved")
+    before = desk.text()
+    blocks.locator("#add-section").click()
+    expect(blocks.locator("#text")).to_have_text("")
+    assert blocks.evaluate(pinned) == []
+    blocks.locator("#outline .row", has_text="Night").locator(".name").click()
+    expect(blocks.locator("#text")).to_have_text(before)
+    assert blocks.evaluate(pinned) == [f"{words[3]} {words[4]}"]
+    blocks.reload()
+    expect(blocks.locator("#text")).to_have_text(before)
+    assert blocks.evaluate(pinned) == [f"{words[3]} {words[4]}"]
+
+
 def test_other_words_and_what_is_missing_are_found(desk: Desk, blocks: Page) -> None:
     select(blocks, 6)
     blocks.keyboard.press("Control+k")
