@@ -306,7 +306,7 @@ def test_a_broken_check_would_be_seen(
 
 
 def test_a_verifier_that_forgets_the_penalty_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repetition, "loss", lambda *_: None)
+    monkeypatch.setattr(repetition, "loss", lambda *_, **__: None)
     assert fit(*LAWS["against repeats"], texts=1500) < RULED_OUT
 
 

@@ -170,8 +170,9 @@ class CompiledLayers:
     def choose_asking(self) -> None:
         """Sets whether these kernels ask ahead for all that they multiply to what is faster here, with one row."""
         net, times = self._network, {True: math.inf, False: math.inf}
-        x, turns = torch.ones(1, 1, net.width), torch.ones(1, net.heads + 2 * net.kv_heads, net.head_dim // 2).cfloat()
-        bias, store = torch.zeros(1, 1, 1, 1), torch.zeros(2, 1, net.kv_heads, 1, net.head_dim, dtype=torch.bfloat16)
+        turns = torch.ones(1, net.heads + 2 * net.kv_heads, net.head_dim // 2, dtype=torch.complex64)
+        store = torch.zeros(2, 1, net.kv_heads, 1, net.head_dim, dtype=torch.bfloat16)
+        x, bias = torch.ones(1, 1, net.width), torch.zeros(1, 1, 1, 1)
         for asking in (True, False) * ROUNDS:
             self._kernels.asking = asking
             began = time.perf_counter()
