@@ -349,6 +349,16 @@ def test_some_layers_alone_are_trained_of_what_it_begins_with(tmp_path: Path) ->
         new_run(tmp_path, out=str(tmp_path / "more"), start=str(last), layers=(0, 1))
 
 
+def test_an_adapter_for_more_layers_or_for_none_is_not_begun_with(tmp_path: Path) -> None:
+    deeper = written(tmp_path / "deeper", parts(1, replace(CONFIG, num_hidden_layers=3)))
+    none = tmp_path / "none" / files.ADAPTER
+    none.parent.mkdir()
+    files.save_file({"mask_embedding": torch.zeros(CONFIG.hidden_size)}, none, {"rank": "3", "scale": "2.0"})
+    for start in (deeper, none):
+        with pytest.raises(WrongWeights, match="is not a block adapter for a network of 2 layers"):
+            new_run(tmp_path, start=str(start))
+
+
 @pytest.mark.parametrize("layers", [(2,), (-1, 0), (1, 0), (0, 0)])
 def test_layers_that_are_not_there_or_not_in_order_are_refused(tmp_path: Path, layers: tuple[int, ...]) -> None:
     with pytest.raises(InvalidSetting, match="--layers"):

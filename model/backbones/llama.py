@@ -3,8 +3,8 @@ where there is one.
 
 Clean text is read by the frozen weights, causally: block size 1 and the cache are exactly the base model. Noisy
 positions are read by the adapted weights W + scale·B·A, in both directions, by all layers or some, and keep the
-one-position shift: the features of slot j are read at the position before it. The adapter is merged into a second set
-of weights at load.
+one-position shift: the features of slot j are read at the position before it. At load the adapter is merged into a
+second set of weights, or kept beside the first where kernels were compiled.
 
 Knows nothing of text, sampling or files.
 """

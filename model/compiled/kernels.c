@@ -343,12 +343,12 @@ static rounded lowered(const product *p, const rounded *x, int rows, int exact, 
 /* This thread's share of a product: for every few rows of every two tiles of it, `sums` [tiles, ROWS, 16] of the rows
    first ... first + some and the tiles t ... t + tiles, and the statement that follows. `step`: tiles that are not torn
    apart. */
-#define FOR_SHARE(p, x, low, rows, exact, asking, step)                                                        \
+#define FOR_SHARE(p, x, low, rows, exact, asking, step)                                                       \
     SHARE((p)->out / LANES / (step), share_from, share_to);                                                   \
     for (int t = share_from * (step), tiles; t < share_to * (step); t += tiles)                               \
         for (int first = (tiles = share_to * (step) - t < 2 ? 1 : 2, 0), some; first < (rows); first += some) \
             if (some = (rows) - first < ROWS ? (rows) - first : ROWS, memset(sums, 0, sizeof sums),           \
-                add_tiles(p, t, tiles, x, first, some, exact, asking, sums),                                   \
+                add_tiles(p, t, tiles, x, first, some, exact, asking, sums),                                  \
                 (p)->up ? add_tiles((p)->up, t, tiles, low, first, some, exact, asking, sums) : (void)0, 1)
 
 /* Bytes of scratch for galley_product. */

@@ -100,13 +100,16 @@ def rank_and_scale(path: Path) -> tuple[int, float]:
         raise WrongWeights(f"{path} is no block adapter ({error}).") from error
 
 
-def layers_in(path: Path) -> tuple[int, ...]:
-    """The layers that an adapter has weights for. Raises WrongWeights, OSError."""
+def layers_in(path: Path, count: int) -> tuple[int, ...]:
+    """The layers that an adapter has weights for, of a network with so many. Raises WrongWeights, OSError."""
     try:
         with safe_open(path, framework="pt") as file:
-            return layers_of(file.keys())
+            layers = layers_of(file.keys())
     except SafetensorError as error:
         raise WrongWeights(f"{path} is no block adapter ({error}).") from error
+    if not layers or layers[-1] >= count:
+        raise WrongWeights(f"{path} is not a block adapter for a network of {count} layers.")
+    return layers
 
 
 def publish(

@@ -283,7 +283,8 @@ def _begin(settings: Settings, base: Base) -> tuple[Parameters, Parameters, floa
         path = Path(settings.start).expanduser()
         path = path / ADAPTER if path.is_dir() else path
         rank, scale = files.rank_and_scale(path)
-        adapter, header = files.read(path, files.adapter_shapes(config, rank, settings.layers or files.layers_in(path)))
+        layers = settings.layers or files.layers_in(path, len(every))
+        adapter, header = files.read(path, files.adapter_shapes(config, rank, layers))
         origin = replace(origin, tokens=int(header.get("tokens_trained", 0)))
         if path.with_name(HEAD).is_file():
             head, header = files.read(path.with_name(HEAD), files.head_shapes(config.hidden_size))
